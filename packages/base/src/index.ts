@@ -1,0 +1,10 @@
+export { AppError, isAppError, messageOf, systemErrorCode, type AppErrorOptions } from './app-error.ts';
+export { errorCodes, type ErrorCode } from './error-codes.ts';
+export { Secret, redact } from './secret.ts';
+export { systemClock, type Clock } from './clock.ts';
+export { silentLogger, type Logger } from './logger.ts';
+export { cancelledError, sleep, throwIfAborted } from './cancellation.ts';
+export { Limiter, mapConcurrently } from './concurrency.ts';
+export { retry, type RetryOptions } from './retry.ts';
+export { formatBytes, formatDuration } from './units.ts';
+export type { OnProgress, Progress } from './progress.ts';
