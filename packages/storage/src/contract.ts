@@ -1,0 +1,80 @@
+// The contract of an object storage that holds a restic repository: seven kinds of write-once files. Every storage and
+// every wrapper passes the same suite (packages/testing). Words: MUST and MUST NOT as in RFC 2119.
+
+/** The kinds of files of a repository; `config` is a single file without a name. */
+export type FileType = 'config' | 'key' | 'lock' | 'snapshot' | 'index' | 'pack';
+
+/** One file. `name` is 64 lowercase hex digits; for `config` it is the empty string. */
+export interface FileHandle {
+  readonly type: FileType;
+  readonly name: string;
+}
+
+export interface FileInfo {
+  readonly name: string;
+  readonly sizeBytes: number;
+}
+
+export interface ListOptions extends StorageCallOptions {
+  /** False when only the names are wanted: `sizeBytes` may then be -1, and the list is had faster. */
+  readonly sizes?: boolean | undefined;
+}
+
+export interface StorageCallOptions {
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * Told how many more bytes have gone (`save`) or come (`load`), in steps of at most about 1 MiB, and awaited before the
+   * next step: how a watchdog sees progress and a limit on the rate holds a transfer back.
+   */
+  readonly onTransfer?: OnTransfer | undefined;
+}
+
+export type OnTransfer = (bytes: number) => void | Promise<void>;
+
+export interface LoadOptions extends StorageCallOptions {
+  /** First byte, from 0. A negative offset counts from the end of the file. */
+  readonly offset?: number;
+  /** Number of bytes; to the end of the file when absent. */
+  readonly length?: number;
+}
+
+/**
+ * Errors are AppErrors: STORAGE_FILE_NOT_FOUND, STORAGE_FILE_EXISTS, STORAGE_DENIED, STORAGE_FULL, STORAGE_UNREACHABLE,
+ * STORAGE_DAMAGED. Every call MUST reject with CANCELLED soon after its signal aborts, and MUST NOT change anything after
+ * it has rejected.
+ */
+export interface Storage {
+  /** Where this is, in restic's syntax, without passwords. */
+  readonly location: string;
+  /** How many calls may usefully run at once. */
+  readonly connections: number;
+
+  /** Makes the folders that the layout needs. Idempotent; MUST NOT touch files that are there. */
+  create(options?: StorageCallOptions): Promise<void>;
+
+  /**
+   * Stores a file whole. When the promise resolves the file is durable and complete under its name; when it rejects, or
+   * the process dies, there MUST be no file of that name (a leftover under another name is allowed). MUST reject with
+   * STORAGE_FILE_EXISTS, changing nothing, when the name is taken.
+   */
+  save(handle: FileHandle, data: Uint8Array | readonly Uint8Array[], options?: StorageCallOptions): Promise<void>;
+
+  /** Reads a file or a range of it. MUST reject with STORAGE_DAMAGED when the file is shorter than the range asked for. */
+  load(handle: FileHandle, options?: LoadOptions): Promise<Uint8Array>;
+
+  stat(handle: FileHandle, options?: StorageCallOptions): Promise<FileInfo>;
+
+  /**
+   * Every file of a type, in no order. MUST list each file that was there for the whole call, MUST NOT list a file that
+   * is not complete, nor one whose name is not 64 hex digits. A missing folder is an empty list.
+   */
+  list(type: FileType, options?: ListOptions): AsyncIterable<FileInfo>;
+
+  /** Deletes a file for good. STORAGE_FILE_NOT_FOUND when there is none. */
+  remove(handle: FileHandle, options?: StorageCallOptions): Promise<void>;
+
+  /** What the server's clock says, where there is a server that tells it; null where not. */
+  serverTime?(options?: StorageCallOptions): Promise<Date | null>;
+
+  close(): Promise<void>;
+}

@@ -1,0 +1,17 @@
+export type {
+  FileHandle,
+  FileInfo,
+  FileType,
+  ListOptions,
+  LoadOptions,
+  OnTransfer,
+  Storage,
+  StorageCallOptions,
+} from './contract.ts';
+export { openStorage } from './open-storage.ts';
+export type { Environment, OpenStorageOptions } from './open-options.ts';
+export { GuardedStorage } from './wrappers/guarded-storage.ts';
+export { LimitedStorage } from './wrappers/limited-storage.ts';
+export { RetryingStorage, type RetryPolicy } from './wrappers/retrying-storage.ts';
+export { ThrottledStorage, type TransferRates } from './wrappers/throttled-storage.ts';
+export { validateStorage, type StorageCheck, type StorageCheckName, type ValidateOptions } from './validate-storage.ts';

@@ -1,0 +1,35 @@
+// What the libraries of all object stores say alike: failed connections and statuses that may pass.
+
+import { AppError, messageOf, redact, systemErrorCode } from '@varve/base';
+
+const hints: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'Nothing listens there: check the address and port.',
+  ENOTFOUND: 'The name of the host is not known: check its spelling, the region and the name server.',
+  EAI_AGAIN: 'The name server did not answer: check the network.',
+};
+
+/** The error for a status without a meaning of its own, or for none (the connection). */
+export function otherError(error: unknown, status: number | undefined, action: string): AppError {
+  const code = systemErrorCode(error) ?? systemErrorCode(error instanceof Error ? error.cause : undefined) ?? '';
+  const cause = plainError(error, code);
+  const said = redact(messageOf(error)).replace(/\s+/g, ' ').trim().slice(0, 300) || code;
+  const message = `Could not ${action}: ${said}${status === undefined ? '' : ` (status ${status})`}.`;
+  if (status === 404) return new AppError('STORAGE_FILE_NOT_FOUND', message, { cause });
+  if (status === 401 || status === 403) {
+    const hint = 'Check the credentials, and that they may list, read, write and delete there.';
+    return new AppError('STORAGE_DENIED', message, { hint, cause });
+  }
+  if (status === 507 || status === 413) {
+    const hint = 'Free some space there or raise the quota, or forget and prune old snapshots, then try again.';
+    return new AppError('STORAGE_FULL', message, { hint, cause });
+  }
+  const mayPass = status === undefined || status >= 500 || status === 408 || status === 409 || status === 429;
+  const hint = hints[code] ?? 'Check the network and the state of the service, then try again.';
+  return new AppError('STORAGE_UNREACHABLE', message, { retry: mayPass, hint, cause });
+}
+
+/** Without the request that libraries attach to their errors: its headers and address hold signatures and tokens. */
+export function plainError(error: unknown, code?: string): Error {
+  const plain = new Error(redact(messageOf(error)));
+  return code === undefined || code === '' ? plain : Object.assign(plain, { code });
+}
