@@ -1,0 +1,65 @@
+// The archive's worker threads, with the brake that keeps them from making packs faster than the storage takes them.
+
+import { ThreadPool } from '../threads/thread-pool.ts';
+import { controlWords, type ArchiveEvent, type Job, type JobResult, type WorkerSetup } from './worker-protocol.ts';
+
+export interface ArchivePoolOptions {
+  readonly setup: WorkerSetup;
+  readonly threads: number;
+  readonly onEvent: (event: ArchiveEvent) => void;
+}
+
+/** The result that belongs to a kind of job. */
+type ResultOf<K extends Job['kind']> = Extract<JobResult, { kind: K }>;
+
+export class ArchivePool {
+  readonly #threads: ThreadPool<Job, JobResult, ArchiveEvent>;
+  readonly #control: Int32Array;
+
+  constructor({ setup, threads, onEvent }: ArchivePoolOptions) {
+    this.#control = new Int32Array(setup.control);
+    const file = new URL('./archive-worker.ts', import.meta.url);
+    this.#threads = new ThreadPool({ file, setup, threads, transfer, onEvent });
+  }
+
+  /** Jobs that may be under way at once. */
+  get capacity(): number {
+    return this.#threads.capacity;
+  }
+
+  /** Runs a job; `prepare` is called when a thread is ready for it. System errors reject as such. */
+  async run<K extends Job['kind']>(
+    prepare: () => Extract<Job, { kind: K }> | Promise<Extract<Job, { kind: K }>>,
+  ): Promise<ResultOf<K>> {
+    // A thread answers each kind of job with its kind of result.
+    return (await this.#threads.run(prepare)) as ResultOf<K>;
+  }
+
+  /** Makes every thread send what it has left; call it when no job is left. */
+  async flush(): Promise<void> {
+    await this.#threads.runOnEach({ kind: 'flush' });
+  }
+
+  /** A pack is stored: a thread may go on. */
+  packSettled(): void {
+    Atomics.sub(this.#control, controlWords.unstoredPacks, 1);
+    Atomics.notify(this.#control, controlWords.unstoredPacks);
+  }
+
+  /** Ends all work: every job rejects with `error`. */
+  fail(error: unknown): void {
+    if (!this.#threads.fail(error)) return;
+    Atomics.store(this.#control, controlWords.aborted, 1);
+    Atomics.notify(this.#control, controlWords.unstoredPacks);
+  }
+
+  /** Ends the threads. */
+  async close(): Promise<void> {
+    Atomics.store(this.#control, controlWords.aborted, 1);
+    await this.#threads.close();
+  }
+}
+
+function transfer(job: Job): ArrayBuffer[] {
+  return job.kind === 'blob' && job.bytes.byteLength === job.bytes.buffer.byteLength ? [job.bytes.buffer] : [];
+}

@@ -1,0 +1,205 @@
+// What the inputs of one archive share: worker threads, the claims of blobs, the way of packs to the storage, sums and
+// progress. The first failure of any part ends everything.
+
+import { availableParallelism } from 'node:os';
+import { cancelledError, throwIfAborted, type OnProgress } from '@varve/base';
+import { BlobClaims } from '../blob-index/blob-claims.ts';
+import { Chunker } from '../chunker/chunker.ts';
+import { Libc } from '../filesystem/libc.ts';
+import type { NodeReader } from '../filesystem/read-node.ts';
+import { UserNames } from '../filesystem/user-names.ts';
+import { PackBuilder, type Compression, type FinishedPack, type PackPart } from '../pack/pack-builder.ts';
+import { PackUploader } from '../pack/pack-uploader.ts';
+import type { Repository } from '../repository.ts';
+import { TreeReader } from '../restore/tree-reader.ts';
+import { TimeFormatter } from '../tree/go-time.ts';
+import { ArchivePool } from './archive-pool.ts';
+import { measureSource, type Measure, type MeasureOptions } from './measure-source.ts';
+import { controlWords, noCounts, type Counts } from './worker-protocol.ts';
+
+const progressIntervalMs = 100;
+/** Large enough for work to go on while packs are written, small enough for the memory (16 to 25 MiB each). */
+const unstoredPacksBesideWorkers = 2;
+
+export interface ArchiveRunOptions {
+  readonly repository: Repository;
+  readonly signal: AbortSignal;
+  readonly onProgress?: OnProgress | undefined;
+  readonly measure?: boolean | undefined;
+  readonly compression?: Compression | undefined;
+  readonly workers?: number | undefined;
+}
+
+export class ArchiveRun {
+  readonly repository: Repository;
+  readonly signal: AbortSignal;
+  readonly pool: ArchivePool;
+  readonly reader: NodeReader;
+  /** Trees of the parent snapshot. */
+  readonly trees: TreeReader;
+  /** Sums of everything so far. */
+  readonly counts: Counts = noCounts();
+  readonly #claims: BlobClaims;
+  readonly #uploader: PackUploader;
+  readonly #uploads = new Set<Promise<void>>();
+  readonly #parts: PackPart[] = [];
+  readonly #background = new Set<Promise<void>>();
+  readonly #chunkers: Chunker[] = [];
+  readonly #onProgress: OnProgress | undefined;
+  readonly #onAbort: () => void;
+  readonly #measures: boolean;
+  /** What the inputs come to, as far as they were counted. */
+  readonly #expected: Measure = { files: 0, bytes: 0 };
+  #measuring = 0;
+  #lastProgressMs = 0;
+
+  constructor(options: ArchiveRunOptions) {
+    const { repository, signal } = options;
+    this.repository = repository;
+    this.signal = signal;
+    this.#onProgress = options.onProgress;
+    this.#measures = options.onProgress !== undefined && options.measure === true;
+    this.trees = new TreeReader(repository, signal);
+    this.reader = { libc: Libc.load(), times: new TimeFormatter(), users: new UserNames() };
+    this.#claims = new BlobClaims(repository.index);
+    this.#uploader = new PackUploader(repository, { signal, onStored: () => this.pool.packSettled() });
+    const threads = Math.max(1, options.workers ?? Math.max(2, availableParallelism()));
+    this.pool = new ArchivePool({
+      threads,
+      setup: {
+        polynomial: repository.config.chunkerPolynomial,
+        key: repository.key.reveal(),
+        index: repository.index.share(),
+        claims: this.#claims.share(),
+        control: new SharedArrayBuffer(controlWords.total * 4),
+        compression: options.compression ?? 'auto',
+        maxUnstoredPacks: threads + unstoredPacksBesideWorkers,
+      },
+      onEvent: (event) => {
+        if (event.kind === 'pack') this.#upload(event.pack);
+        else this.#parts.push(event.part);
+      },
+    });
+    this.#onAbort = () => this.pool.fail(cancelledError(signal));
+    signal.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  /** Stores a tree in the background and yields its id at once. */
+  storeTree(bytes: Buffer): { readonly id: string; readonly isNew: boolean } {
+    const hash = this.repository.engine.sha256(bytes);
+    const isNew = this.#claims.claim('tree', hash);
+    if (isNew) {
+      // A small Buffer may lie in Node's shared pool, which must not be transferred.
+      const own = new Uint8Array(bytes);
+      const stored = this.pool
+        .run<'blob'>(() => ({ kind: 'blob', type: 'tree', bytes: own, id: hash }))
+        .then(
+          ({ counts }) => this.add(counts),
+          (error: unknown) => this.pool.fail(error),
+        )
+        .finally(() => this.#background.delete(stored));
+      this.#background.add(stored);
+    }
+    return { id: hash.toString('hex'), isNew };
+  }
+
+  /** Stores a chunk, which it takes over, and yields its id. `counts` gets what it cost. */
+  async storeData(bytes: Uint8Array<ArrayBuffer>, counts: Counts): Promise<string> {
+    const result = await this.pool.run<'blob'>(() => ({ kind: 'blob', type: 'data', bytes }));
+    addCounts(counts, result.counts);
+    this.add(result.counts);
+    return result.id;
+  }
+
+  /** Adds to the sums and reports progress. */
+  add(counts: Counts, current?: string): void {
+    addCounts(this.counts, counts);
+    if (!this.#onProgress) return;
+    const now = performance.now();
+    if (now - this.#lastProgressMs < progressIntervalMs) return;
+    this.#lastProgressMs = now;
+    this.#report(current);
+  }
+
+  /** Counts what a folder holds beside saving it, when totals are wanted. */
+  measure(source: Omit<MeasureOptions, 'signal'>): void {
+    if (!this.#measures) return;
+    this.#measuring++;
+    measureSource({ ...source, signal: this.signal })
+      .then((measure) => this.expect(measure))
+      .catch(() => {})
+      .finally(() => this.#measuring--);
+  }
+
+  /** Adds to the totals of the progress. */
+  expect({ files, bytes }: Measure): void {
+    this.#expected.files += files;
+    this.#expected.bytes += bytes;
+  }
+
+  /** A chunker of its own for one input; give it back when done. */
+  takeChunker(): Chunker {
+    return this.#chunkers.pop() ?? new Chunker(this.repository.config.chunkerPolynomial);
+  }
+
+  giveChunker(chunker: Chunker): void {
+    chunker.reset();
+    this.#chunkers.push(chunker);
+  }
+
+  /** Resolves when everything is durable and indexed. Rejects with the first failure. */
+  async flush(): Promise<void> {
+    while (this.#background.size > 0) await Promise.all(this.#background);
+    throwIfAborted(this.signal);
+    await this.pool.flush();
+    this.#joinParts();
+    while (this.#uploads.size > 0) await Promise.all(this.#uploads);
+    await this.#uploader.flush();
+    throwIfAborted(this.signal);
+    if (this.#onProgress) this.#report(undefined);
+  }
+
+  /** Ends threads and uploads; idempotent. After it nothing more is written. */
+  async close(): Promise<void> {
+    this.signal.removeEventListener('abort', this.#onAbort);
+    await this.pool.close();
+    await Promise.allSettled([...this.#uploads, ...this.#background]);
+    await this.#uploader.settle();
+  }
+
+  /** What the threads have left becomes as few packs as possible, so that small snapshots do not litter the repository. */
+  #joinParts(): void {
+    const { engine, key } = this.repository;
+    for (const type of ['data', 'tree'] as const) {
+      const builder = new PackBuilder({ engine, key, type });
+      for (const part of this.#parts.filter((candidate) => candidate.type === type)) {
+        if (builder.blobCount > 0 && builder.sizeBytes + part.bytes.length > builder.packSizeBytes) {
+          this.#upload(builder.finish());
+        }
+        builder.addPart(part);
+      }
+      if (builder.blobCount > 0) this.#upload(builder.finish());
+    }
+    this.#parts.length = 0;
+  }
+
+  #report(current: string | undefined): void {
+    const { filesNew, filesChanged, filesUnmodified, bytes } = this.counts;
+    const filesDone = filesNew + filesChanged + filesUnmodified;
+    const { files: filesTotal, bytes: bytesTotal } = this.#expected;
+    const isMeasured = this.#measures && this.#measuring === 0 && filesTotal >= filesDone && bytesTotal >= bytes;
+    this.#onProgress?.({ filesDone, bytesDone: bytes, current, ...(isMeasured ? { filesTotal, bytesTotal } : {}) });
+  }
+
+  #upload(pack: FinishedPack): void {
+    const upload = this.#uploader
+      .add(pack)
+      .catch((error: unknown) => this.pool.fail(error))
+      .finally(() => this.#uploads.delete(upload));
+    this.#uploads.add(upload);
+  }
+}
+
+export function addCounts(sum: Counts, counts: Counts): void {
+  for (const key of Object.keys(counts) as (keyof Counts)[]) sum[key] += counts[key];
+}

@@ -1,0 +1,87 @@
+// Entry of an archive worker thread: reads, cuts, hashes, compresses, seals and packs; the main thread lists what to do and
+// takes finished packs to the storage.
+
+import { parentPort, workerData } from 'node:worker_threads';
+import { AppError } from '@varve/base';
+import { BlobClaims } from '../blob-index/blob-claims.ts';
+import { BlobIndex } from '../blob-index/blob-index.ts';
+import { Chunker } from '../chunker/chunker.ts';
+import { MasterKey } from '../crypto/master-key.ts';
+import { Libc } from '../filesystem/libc.ts';
+import { UserNames } from '../filesystem/user-names.ts';
+import { loadEngine } from '../native/load-engine.ts';
+import type { FinishedPack, PackPart } from '../pack/pack-builder.ts';
+import { serveJobs } from '../threads/serve-jobs.ts';
+import type { ThreadMessage } from '../threads/thread-pool.ts';
+import { TimeFormatter } from '../tree/go-time.ts';
+import { BlobWriter } from './blob-writer.ts';
+import { FileSaver } from './file-saver.ts';
+import { FolderSaver } from './folder-saver.ts';
+import {
+  controlWords,
+  noCounts,
+  type ArchiveEvent,
+  type Job,
+  type JobResult,
+  type WorkerSetup,
+} from './worker-protocol.ts';
+
+/** How often a thread that waits for room looks whether it was told to end. */
+const waitMs = 500;
+
+function start(port: NonNullable<typeof parentPort>, setup: WorkerSetup): void {
+  const control = new Int32Array(setup.control);
+  const throwIfAborted = (): void => {
+    if (Atomics.load(control, controlWords.aborted) !== 0) throw new AppError('CANCELLED', 'The archive was aborted.');
+  };
+  const onPack = (pack: FinishedPack): void => {
+    for (;;) {
+      throwIfAborted();
+      const unstored = Atomics.load(control, controlWords.unstoredPacks);
+      if (unstored < setup.maxUnstoredPacks) break;
+      Atomics.wait(control, controlWords.unstoredPacks, unstored, waitMs);
+    }
+    Atomics.add(control, controlWords.unstoredPacks, 1);
+    const message: ThreadMessage<never, ArchiveEvent> = { kind: 'event', event: { kind: 'pack', pack } };
+    port.postMessage(message, [pack.bytes.buffer]);
+  };
+  const onPart = (part: PackPart): void => {
+    const message: ThreadMessage<never, ArchiveEvent> = { kind: 'event', event: { kind: 'part', part } };
+    port.postMessage(message, [part.bytes.buffer]);
+  };
+  const key = MasterKey.fromParts(setup.key);
+  if (!key) throw new AppError('INTERNAL', 'The key that a worker thread got is not valid.');
+  const index = BlobIndex.attach(setup.index);
+  const claims = new BlobClaims(index, setup.claims);
+  const writer = new BlobWriter({ engine: loadEngine(), key, claims, compression: setup.compression, onPack, onPart });
+  const reader = { libc: Libc.load(), times: new TimeFormatter(), users: new UserNames() };
+  const chunker = new Chunker(setup.polynomial);
+  const files = new FileSaver({ chunker, writer, reader, throwIfAborted });
+  const folders = new FolderSaver({ files, writer, index, reader, throwIfAborted });
+  serveJobs<Job, JobResult>(port, (job) => {
+    throwIfAborted();
+    return run(job, { writer, folders });
+  });
+}
+
+function run(job: Job, { writer, folders }: { writer: BlobWriter; folders: FolderSaver }): JobResult {
+  switch (job.kind) {
+    case 'folder':
+      return folders.saveFolder(job);
+    case 'files':
+      return folders.saveFiles(job);
+    case 'blob': {
+      const counts = noCounts();
+      const id = job.id ?? writer.hash(job.bytes);
+      if (job.id) writer.storeClaimed(job.type, id, job.bytes, counts);
+      else writer.store(job.type, id, job.bytes, counts);
+      return { kind: 'blob', id: Buffer.from(id).toString('hex'), counts };
+    }
+    case 'flush':
+      writer.flush();
+      return { kind: 'flush' };
+  }
+}
+
+// The setup comes from ArchivePool, the only one who starts this file.
+if (parentPort) start(parentPort, workerData as WorkerSetup);

@@ -1,0 +1,64 @@
+// A thread's way of storing blobs: claim, compress and seal into the thread's own packs, hand finished packs on.
+
+import type { BlobClaims } from '../blob-index/blob-claims.ts';
+import type { MasterKey } from '../crypto/master-key.ts';
+import type { Engine } from '../native/engine.ts';
+import type { BlobType } from '../pack/blob-type.ts';
+import { PackBuilder, type Compression, type FinishedPack, type PackPart } from '../pack/pack-builder.ts';
+import type { Counts } from './worker-protocol.ts';
+
+export interface BlobWriterOptions {
+  readonly engine: Engine;
+  readonly key: MasterKey;
+  readonly claims: BlobClaims;
+  readonly compression: Compression;
+  /** Takes a pack; may block until there is room for it. */
+  readonly onPack: (pack: FinishedPack) => void;
+  /** Takes what is left at the end. */
+  readonly onPart: (part: PackPart) => void;
+}
+
+export class BlobWriter {
+  readonly #options: BlobWriterOptions;
+  readonly #builders: Readonly<Record<BlobType, PackBuilder>>;
+
+  constructor(options: BlobWriterOptions) {
+    this.#options = options;
+    const { engine, key, compression } = options;
+    this.#builders = {
+      data: new PackBuilder({ engine, key, compression, type: 'data' }),
+      tree: new PackBuilder({ engine, key, compression, type: 'tree' }),
+    };
+  }
+
+  hash(plaintext: Uint8Array): Buffer {
+    return this.#options.engine.sha256(plaintext);
+  }
+
+  /** Stores the blob unless the repository or another thread has it, and adds to `counts`. */
+  store(type: BlobType, id: Uint8Array, plaintext: Uint8Array, counts: Counts): void {
+    if (this.#options.claims.claim(type, id)) this.storeClaimed(type, id, plaintext, counts);
+  }
+
+  /** Stores a blob that was claimed for this thread. */
+  storeClaimed(type: BlobType, id: Uint8Array, plaintext: Uint8Array, counts: Counts): void {
+    const builder = this.#builders[type];
+    if (builder.wantsOwnPack(plaintext.length)) this.#finish(builder);
+    counts.bytesAddedPacked += builder.add(id, plaintext);
+    counts.bytesAdded += plaintext.length;
+    if (type === 'data') counts.dataBlobs++;
+    else counts.treeBlobs++;
+    if (builder.isFull) this.#finish(builder);
+  }
+
+  /** Hands on what is not a full pack yet. */
+  flush(): void {
+    for (const builder of [this.#builders.data, this.#builders.tree]) {
+      if (builder.blobCount > 0) this.#options.onPart(builder.takePart());
+    }
+  }
+
+  #finish(builder: PackBuilder): void {
+    this.#options.onPack(builder.finish());
+  }
+}

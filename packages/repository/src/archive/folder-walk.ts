@@ -1,0 +1,271 @@
+// Saves a folder of the host with everything below it: keeps the open folders in memory, hands listings and files to the
+// workers, and closes each folder when all below it is done. No recursion.
+
+import { closeSync, fstatSync, read as readCallback } from 'node:fs';
+import { promisify } from 'node:util';
+import { AppError, isAppError, messageOf } from '@varve/base';
+import { joinPath } from '../filesystem/byte-path.ts';
+import { openForReading } from '../filesystem/open-file.ts';
+import { readNode } from '../filesystem/read-node.ts';
+import { isSystemError, systemError } from '../filesystem/system-error.ts';
+import { closeNode, encodeNode, joinNodes } from '../tree/encode-tree.ts';
+import { printableName } from '../tree/go-quote.ts';
+import type { TreeNode } from '../tree/tree-node.ts';
+import { addCounts, type ArchiveRun } from './archive-run.ts';
+import { StreamSaver } from './stream-saver.ts';
+import { noCounts, type Counts, type FolderLabel, type FolderResult, type Problem } from './worker-protocol.ts';
+
+const readAsync = promisify(readCallback);
+
+/** What one job of files holds at most. */
+const maxFilesPerJob = 200;
+const maxBytesPerJob = 4 * 1024 * 1024;
+/** From here on a file is read in the main thread and its chunks go to all workers. */
+const largeFileBytes = 32 * 1024 * 1024;
+/** Large files that are read at once: each has a chunker of 9 MiB and chunks under way. */
+const largeFilesAtOnce = 2;
+
+interface OpenFolder {
+  readonly path: Buffer;
+  readonly label: FolderLabel;
+  readonly parentTree: string | undefined;
+  readonly owner: { readonly folder: OpenFolder; readonly slot: number } | undefined;
+  nodes: string[];
+  /** Slots that are still to be filled. */
+  waiting: number;
+}
+
+type Deferred = FolderResult['deferred'][number];
+
+export interface DirCounts {
+  dirsNew: number;
+  dirsChanged: number;
+  dirsUnmodified: number;
+}
+
+export interface FolderWalkOptions {
+  readonly path: Buffer;
+  readonly label: FolderLabel;
+  /** Id of the tree that this folder had in the parent snapshot. */
+  readonly parentTree?: string | undefined;
+}
+
+export class FolderWalk {
+  readonly counts: Counts = noCounts();
+  readonly dirs: DirCounts = { dirsNew: 0, dirsChanged: 0, dirsUnmodified: 0 };
+  readonly problems: Problem[] = [];
+  readonly #run: ArchiveRun;
+  readonly #large: { readonly folder: OpenFolder; readonly file: Deferred }[] = [];
+  readonly #done = Promise.withResolvers<string>();
+  #largeUnderWay = 0;
+
+  constructor(run: ArchiveRun) {
+    this.#run = run;
+  }
+
+  /** The id of the folder's tree. ARCHIVE_SOURCE_MISSING when the folder itself cannot be listed. Call once. */
+  async save({ path, label, parentTree }: FolderWalkOptions): Promise<string> {
+    this.#visit({ path, label, parentTree, owner: undefined, nodes: [], waiting: 0 });
+    return this.#done.promise;
+  }
+
+  #visit(folder: OpenFolder): void {
+    const parent = folder.parentTree;
+    this.#guard(async () => {
+      try {
+        const result = await this.#run.pool.run<'folder'>(async () => ({
+          kind: 'folder',
+          path: folder.path,
+          label: folder.label,
+          parent: parent === undefined ? undefined : await this.#parentTree(parent),
+        }));
+        this.#listed(folder, result);
+      } catch (error) {
+        if (!isSystemError(error)) throw error;
+        this.#unreadable(folder, error);
+      }
+    });
+  }
+
+  /** Runs a part of the walk; its failure is the failure of the walk. */
+  #guard(part: () => Promise<void>): void {
+    part().catch((error: unknown) => this.#done.reject(error));
+  }
+
+  /** A tree of the parent snapshot that cannot be read is like none: the files are read again. */
+  async #parentTree(id: string): Promise<Uint8Array | undefined> {
+    try {
+      return await this.#run.trees.load(id);
+    } catch (error) {
+      if (isAppError(error, 'REPOSITORY_DAMAGED')) return undefined;
+      throw error;
+    }
+  }
+
+  #account(result: { readonly counts: Counts; readonly problems: readonly Problem[] }, current: string): void {
+    addCounts(this.counts, result.counts);
+    this.problems.push(...result.problems);
+    this.#run.add(result.counts, current);
+  }
+
+  #listed(folder: OpenFolder, result: FolderResult): void {
+    this.#account(result, folder.label.shown);
+    if (result.subtree !== undefined) {
+      this.#close(folder, result.subtree);
+      return;
+    }
+    folder.nodes = [...result.nodes];
+    folder.waiting = result.subfolders.length + result.deferred.length;
+    const small: Deferred[] = [];
+    for (const file of result.deferred) {
+      if (file.sizeBytes >= largeFileBytes) this.#large.push({ folder, file });
+      else small.push(file);
+    }
+    this.#startLarge();
+    // The pool takes the newest job first: hand in backwards to go in order.
+    for (const subfolder of result.subfolders.toReversed()) {
+      const name = Buffer.from(subfolder.name);
+      this.#visit({
+        path: joinPath(folder.path, name),
+        label: labelBelow(folder.label, name),
+        parentTree: subfolder.parentTree,
+        owner: { folder, slot: subfolder.slot },
+        nodes: [],
+        waiting: 0,
+      });
+    }
+    for (const batch of batches(small)) this.#saveFiles(folder, batch);
+  }
+
+  #saveFiles(folder: OpenFolder, files: readonly Deferred[]): void {
+    this.#guard(async () => {
+      const names = files.map(({ name }) => name);
+      const { path, label } = folder;
+      const result = await this.#run.pool.run<'files'>(() => ({ kind: 'files', folder: path, label, names }));
+      for (const [i, file] of files.entries()) if (result.nodes[i]) countFile(result.counts, file);
+      this.#account(result, label.shown);
+      for (const [i, { slot }] of files.entries()) folder.nodes[slot] = result.nodes[i] ?? '';
+      this.#filled(folder, files.length);
+    });
+  }
+
+  #startLarge(): void {
+    while (this.#largeUnderWay < largeFilesAtOnce) {
+      const next = this.#large.shift();
+      if (!next) return;
+      this.#largeUnderWay++;
+      this.#guard(async () => {
+        await this.#saveLarge(next.folder, next.file);
+        this.#largeUnderWay--;
+        this.#startLarge();
+      });
+    }
+  }
+
+  async #saveLarge(folder: OpenFolder, file: Deferred): Promise<void> {
+    const name = Buffer.from(file.name);
+    const path = joinPath(folder.path, name);
+    const cost = noCounts();
+    try {
+      const saved = await readLargeFile(this.#run, { path, name, counts: cost });
+      folder.nodes[file.slot] = encodeNode(saved);
+      const counts = { ...noCounts(), bytes: saved.size };
+      countFile(counts, file);
+      addCounts(this.counts, cost);
+      this.#account({ counts, problems: [] }, path.toString());
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      this.problems.push({ path: `${folder.label.shown}/${printableName(name)}`, message: error.message });
+    }
+    this.#filled(folder, 1);
+  }
+
+  #unreadable(folder: OpenFolder, error: Error): void {
+    if (!folder.owner) {
+      const message = `The folder ${folder.label.shown} cannot be read: ${messageOf(error)}`;
+      throw new AppError('ARCHIVE_SOURCE_MISSING', message, {
+        hint: 'Check that it exists and that this process may read it.',
+        cause: error,
+      });
+    }
+    this.problems.push({ path: folder.label.shown, message: error.message });
+    folder.owner.folder.nodes[folder.owner.slot] = '';
+    this.#filled(folder.owner.folder, 1);
+  }
+
+  #filled(folder: OpenFolder, slots: number): void {
+    folder.waiting -= slots;
+    if (folder.waiting === 0) this.#close(folder, this.#storeTree(folder));
+  }
+
+  #storeTree(folder: OpenFolder): string {
+    const tree = joinNodes(folder.nodes.filter((node) => node !== ''));
+    folder.nodes = [];
+    return this.#run.storeTree(tree).id;
+  }
+
+  /** The folder's tree is known: its node is complete, and so may be the folders above it. */
+  #close(closed: OpenFolder, tree: string): void {
+    let folder = closed;
+    let subtree = tree;
+    for (;;) {
+      if (folder.parentTree === undefined) this.dirs.dirsNew++;
+      else if (folder.parentTree === subtree) this.dirs.dirsUnmodified++;
+      else this.dirs.dirsChanged++;
+      if (!folder.owner) break;
+      const { folder: owner, slot } = folder.owner;
+      owner.nodes[slot] = closeNode(owner.nodes[slot] ?? '', { subtree });
+      if (--owner.waiting > 0) return;
+      subtree = this.#storeTree(owner);
+      folder = owner;
+    }
+    this.#done.resolve(subtree);
+  }
+}
+
+/** Reads a large file in the main thread; its chunks go to all workers. Throws the system's error. */
+export async function readLargeFile(
+  run: ArchiveRun,
+  { path, name, counts }: { path: Buffer; name: Buffer; counts: Counts },
+): Promise<TreeNode> {
+  const fd = openForReading(path);
+  try {
+    const stat = fstatSync(fd, { bigint: true });
+    if (!stat.isFile()) throw systemError('ESTALE', 'open', 'replaced by something that is not a file');
+    using saver = new StreamSaver(run, counts);
+    await saver.writeFrom(async (space) => (await readAsync(fd, space, 0, space.length, null)).bytesRead);
+    const { content, size } = await saver.finish();
+    return { ...readNode(run.reader, { path, name, stat }), content, size };
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function countFile(counts: Counts, { isNew }: Deferred): void {
+  if (isNew) counts.filesNew++;
+  else counts.filesChanged++;
+}
+
+function labelBelow(label: FolderLabel, name: Buffer): FolderLabel {
+  const component = printableName(name);
+  const below = (path: string): string => (path.endsWith('/') ? path + component : `${path}/${component}`);
+  return {
+    shown: below(label.shown),
+    excludes: label.excludes.map(({ patterns, path }) => ({ patterns, path: below(path) })),
+  };
+}
+
+function* batches(files: readonly Deferred[]): Generator<Deferred[]> {
+  let batch: Deferred[] = [];
+  let bytes = 0;
+  for (const file of files) {
+    if (batch.length > 0 && (batch.length >= maxFilesPerJob || bytes + file.sizeBytes > maxBytesPerJob)) {
+      yield batch;
+      batch = [];
+      bytes = 0;
+    }
+    batch.push(file);
+    bytes += file.sizeBytes;
+  }
+  if (batch.length > 0) yield batch;
+}

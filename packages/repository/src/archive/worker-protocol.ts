@@ -1,0 +1,140 @@
+// What the main thread and the archive's worker threads say to each other. Everything is structured-cloneable; bytes of
+// blobs and packs are transferred.
+
+import type { SharedBlobClaims } from '../blob-index/blob-claims.ts';
+import type { SharedBlobIndex } from '../blob-index/blob-index.ts';
+import type { MasterKeyParts } from '../crypto/master-key.ts';
+import type { BlobType } from '../pack/blob-type.ts';
+import type { Compression, FinishedPack, PackPart } from '../pack/pack-builder.ts';
+
+export interface WorkerSetup {
+  readonly polynomial: bigint;
+  readonly key: MasterKeyParts;
+  readonly index: SharedBlobIndex;
+  readonly claims: SharedBlobClaims;
+  /** See {@link ControlWord}. */
+  readonly control: SharedArrayBuffer;
+  readonly compression: Compression;
+  /** A worker waits while this many finished packs of all workers are not stored yet. */
+  readonly maxUnstoredPacks: number;
+}
+
+/** Words of the shared control block. */
+export const controlWords = { unstoredPacks: 0, aborted: 1, total: 2 } as const;
+
+/** A file or folder that could not be saved; the snapshot goes without it and is partial. */
+export interface Problem {
+  /** Printable. */
+  readonly path: string;
+  readonly message: string;
+}
+
+/** What a job did; sums are formed in the main thread. */
+export interface Counts {
+  filesNew: number;
+  filesChanged: number;
+  filesUnmodified: number;
+  /** Plaintext bytes of all files that were saved, the unmodified ones included. */
+  bytes: number;
+  dataBlobs: number;
+  treeBlobs: number;
+  /** Plaintext bytes of new blobs, and what they take in packs. */
+  bytesAdded: number;
+  bytesAddedPacked: number;
+}
+
+export function noCounts(): Counts {
+  return {
+    filesNew: 0,
+    filesChanged: 0,
+    filesUnmodified: 0,
+    bytes: 0,
+    dataBlobs: 0,
+    treeBlobs: 0,
+    bytesAdded: 0,
+    bytesAddedPacked: 0,
+  };
+}
+
+/** Where names are matched against exclude patterns, and how paths are shown. */
+export interface FolderLabel {
+  /** Printable path of the folder on the host. */
+  readonly shown: string;
+  /** Path that each list of patterns is matched against. */
+  readonly excludes: readonly { readonly patterns: readonly string[]; readonly path: string }[];
+}
+
+export type Job =
+  /** List a folder; save its small files. */
+  | {
+      readonly kind: 'folder';
+      readonly path: Uint8Array;
+      readonly label: FolderLabel;
+      /** Plaintext of the tree that this folder had in the parent snapshot. */
+      readonly parent?: Uint8Array | undefined;
+    }
+  /** Save these files of a folder. */
+  | {
+      readonly kind: 'files';
+      readonly folder: Uint8Array;
+      readonly label: FolderLabel;
+      readonly names: readonly Uint8Array[];
+      /** Names in the snapshot, where they differ. */
+      readonly nodeNames?: readonly Uint8Array[] | undefined;
+    }
+  /** Store a blob; `id` is the hash when the main thread has claimed it already. */
+  | {
+      readonly kind: 'blob';
+      readonly type: BlobType;
+      readonly bytes: Uint8Array<ArrayBuffer>;
+      readonly id?: Uint8Array | undefined;
+    }
+  /** Send what is not a full pack yet. */
+  | { readonly kind: 'flush' };
+
+export interface FolderResult {
+  readonly kind: 'folder';
+  /** Id of the folder's tree, when it has no subfolders and no deferred files: then the lists are empty. */
+  readonly subtree?: string | undefined;
+  /** JSON of the nodes in order; that of a subfolder is still open, that of a deferred file is empty. */
+  readonly nodes: readonly string[];
+  readonly subfolders: readonly {
+    readonly slot: number;
+    readonly name: Uint8Array;
+    readonly parentTree?: string | undefined;
+  }[];
+  /** Files that are left to other jobs, so that a large folder does not keep one thread busy alone. */
+  readonly deferred: readonly {
+    readonly slot: number;
+    readonly name: Uint8Array;
+    readonly sizeBytes: number;
+    readonly isNew: boolean;
+  }[];
+  readonly problems: readonly Problem[];
+  readonly counts: Counts;
+}
+
+export interface FilesResult {
+  readonly kind: 'files';
+  /** JSON of the nodes, in the order of the names; empty for a file that could not be read. */
+  readonly nodes: readonly string[];
+  readonly problems: readonly Problem[];
+  readonly counts: Counts;
+}
+
+export interface BlobResult {
+  readonly kind: 'blob';
+  readonly id: string;
+  readonly counts: Counts;
+}
+
+export interface FlushResult {
+  readonly kind: 'flush';
+}
+
+export type JobResult = FolderResult | FilesResult | BlobResult | FlushResult;
+
+/** What a worker sends besides results; always before the result of the job that it comes from. */
+export type ArchiveEvent =
+  | { readonly kind: 'pack'; readonly pack: FinishedPack }
+  | { readonly kind: 'part'; readonly part: PackPart };

@@ -1,0 +1,44 @@
+// What a check finds, collected and never thrown; the lists are bounded, the counts are not.
+
+/** A stable name of a kind of damage or of an oddity. */
+export type FindingCode =
+  | 'CONFIG_DAMAGED'
+  | 'KEY_DAMAGED'
+  | 'LOCK_UNREADABLE'
+  | 'SNAPSHOT_DAMAGED'
+  | 'INDEX_DAMAGED'
+  | 'INDEX_DUPLICATE'
+  | 'PACK_MISSING'
+  | 'PACK_SIZE_WRONG'
+  | 'PACK_DAMAGED'
+  | 'PACK_NOT_INDEXED'
+  | 'PACK_MIXED'
+  | 'TREE_MISSING'
+  | 'TREE_DAMAGED'
+  | 'BLOB_MISSING'
+  | 'BLOB_DAMAGED';
+
+export interface Finding {
+  readonly code: FindingCode;
+  /** What is wrong with which thing. */
+  readonly message: string;
+  /** The file's name, or the id of the snapshot, tree or blob. */
+  readonly id: string;
+}
+
+const mostKept = 1000;
+
+export class Findings {
+  readonly errors: Finding[] = [];
+  readonly warnings: Finding[] = [];
+  errorCount = 0;
+  warningCount = 0;
+
+  error(code: FindingCode, id: string, message: string): void {
+    if (this.errorCount++ < mostKept) this.errors.push({ code, id, message });
+  }
+
+  warn(code: FindingCode, id: string, message: string): void {
+    if (this.warningCount++ < mostKept) this.warnings.push({ code, id, message });
+  }
+}

@@ -1,0 +1,50 @@
+// Turns what the file system says about an object into a tree node, as restic does: access time is the modification time,
+// names of owners from the system's files, extended attributes in the system's order.
+
+import { readlinkSync, type BigIntStats } from 'node:fs';
+import type { TimeFormatter } from '../tree/go-time.ts';
+import type { TreeNode } from '../tree/tree-node.ts';
+import { goModeOf, nodeTypeOf } from './file-mode.ts';
+import type { Libc } from './libc.ts';
+import type { UserNames } from './user-names.ts';
+
+export interface NodeReader {
+  readonly libc: Libc | undefined;
+  readonly times: TimeFormatter;
+  readonly users: UserNames;
+}
+
+/** A node without content or subtree. Throws the system's error when attributes or link target cannot be read. */
+export function readNode(reader: NodeReader, options: { path: Buffer; name: Buffer; stat: BigIntStats }): TreeNode {
+  const { path, name, stat } = options;
+  const stMode = Number(stat.mode);
+  const type = nodeTypeOf(stMode);
+  const attributes = reader.libc?.readAttributes(path) ?? [];
+  const mtime = reader.times.format(stat.mtimeNs);
+  const isDevice = type === 'dev' || type === 'chardev';
+  return {
+    name,
+    type,
+    mode: goModeOf(stMode),
+    mtime,
+    atime: mtime,
+    ctime: reader.times.format(stat.ctimeNs),
+    uid: Number(stat.uid),
+    gid: Number(stat.gid),
+    user: reader.users.user(Number(stat.uid)),
+    group: reader.users.group(Number(stat.gid)),
+    inode: stat.ino,
+    deviceId: stat.dev,
+    size: 0,
+    links: linksOf(type, stat),
+    linkTarget: type === 'symlink' ? readlinkSync(path, { encoding: 'buffer' }) : undefined,
+    extendedAttributes: attributes.length > 0 ? attributes : undefined,
+    device: isDevice ? stat.rdev : 0n,
+    content: type === 'file' ? [] : null,
+  };
+}
+
+/** restic records the number of links of files, symbolic links and devices only. */
+function linksOf(type: TreeNode['type'], stat: BigIntStats): number {
+  return type === 'dir' || type === 'fifo' || type === 'socket' ? 0 : Number(stat.nlink);
+}

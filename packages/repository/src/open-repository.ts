@@ -1,0 +1,151 @@
+// Makes and opens repositories: finds the key that a password opens, reads the config.
+
+import { AppError, isAppError, systemClock, throwIfAborted, type Clock, type Secret } from '@varve/base';
+import type { Storage } from '@varve/storage';
+import { MasterKey } from './crypto/master-key.ts';
+import { UnitCipher } from './crypto/unit-cipher.ts';
+import type { Engine } from './native/engine.ts';
+import { loadEngine } from './native/load-engine.ts';
+import { Repository } from './repository.ts';
+import { decodeConfig, encodeConfig, newConfig, type RepositoryConfig } from './store/config.ts';
+import { systemIdentity } from './store/identity.ts';
+import { createKeyFile, decodeKeyFile, openKeyFile, type KeyDerivation } from './store/key-file.ts';
+
+export interface OpenRepositoryOptions {
+  /** Stays open when the repository is disposed of: who opens it closes it. */
+  readonly storage: Storage;
+  readonly password: Secret;
+  readonly signal?: AbortSignal | undefined;
+  /** Made for this thread when absent. */
+  readonly engine?: Engine | undefined;
+}
+
+export interface CreateRepositoryOptions extends OpenRepositoryOptions {
+  /** Noted in the key file; this host's when absent. */
+  readonly hostname?: string | undefined;
+  readonly username?: string | undefined;
+  /** Cost of opening the key; calibrated to this machine when absent. */
+  readonly keyDerivation?: KeyDerivation | undefined;
+  readonly clock?: Clock | undefined;
+}
+
+/** Each key that is tried costs up to half a second; restic gives up after as many. */
+const maxKeysTried = 20;
+
+const configHandle = { type: 'config', name: '' } as const;
+
+/** A new repository of format 2. REPOSITORY_EXISTS when a config or a key is there. */
+export async function createRepository(options: CreateRepositoryOptions): Promise<Repository> {
+  const { storage, signal } = options;
+  if (options.password.reveal() === '') {
+    throw new AppError('REPOSITORY_PASSWORD_MISSING', 'A repository needs a password.', {
+      hint: 'Choose one and keep it: without it nothing can be restored.',
+    });
+  }
+  const engine = options.engine ?? loadEngine();
+  await refuseExisting(storage, signal);
+  await storage.create({ signal });
+  const key = MasterKey.generate();
+  const identity = systemIdentity();
+  const keyBytes = await createKeyFile(key, {
+    password: options.password,
+    engine,
+    hostname: options.hostname ?? identity.hostname,
+    username: options.username ?? identity.username,
+    created: (options.clock ?? systemClock).now(),
+    derivation: options.keyDerivation,
+  });
+  throwIfAborted(signal);
+  await storage.save({ type: 'key', name: engine.sha256(keyBytes).toString('hex') }, keyBytes, { signal });
+  const config = newConfig();
+  const cipher = new UnitCipher(engine, key);
+  try {
+    await storage.save(configHandle, cipher.seal(encodeConfig(config)), { signal });
+  } catch (error) {
+    throw isAppError(error, 'STORAGE_FILE_EXISTS') ? exists(storage) : error;
+  }
+  return new Repository({ storage, engine, key, cipher, config });
+}
+
+/**
+ * Opens a repository of format 1 or 2. REPOSITORY_NOT_FOUND when there is no config, REPOSITORY_PASSWORD_WRONG when no key
+ * opens, REPOSITORY_VERSION_UNSUPPORTED, REPOSITORY_DAMAGED.
+ */
+export async function openRepository(options: OpenRepositoryOptions): Promise<Repository> {
+  const { storage, signal } = options;
+  const engine = options.engine ?? loadEngine();
+  const sealed = await loadConfig(storage, signal);
+  const key = await findKey({ ...options, engine });
+  const cipher = new UnitCipher(engine, key);
+  const config: RepositoryConfig = decodeConfig(cipher.open(sealed, 'The config of the repository'));
+  return new Repository({ storage, engine, key, cipher, config });
+}
+
+async function loadConfig(storage: Storage, signal: AbortSignal | undefined): Promise<Uint8Array> {
+  try {
+    return await storage.load(configHandle, { signal });
+  } catch (error) {
+    if (!isAppError(error, 'STORAGE_FILE_NOT_FOUND')) throw error;
+    throw new AppError(
+      'REPOSITORY_NOT_FOUND',
+      `There is no repository at ${storage.location}: it has no config file.`,
+      {
+        hint: 'Check the location, or create a repository there.',
+        cause: error,
+      },
+    );
+  }
+}
+
+async function findKey(options: OpenRepositoryOptions & { readonly engine: Engine }): Promise<MasterKey> {
+  const { storage, password, signal, engine } = options;
+  const names = (await Array.fromAsync(storage.list('key', { signal }))).map(({ name }) => name).sort();
+  if (names.length === 0)
+    throw new AppError('REPOSITORY_DAMAGED', `The repository at ${storage.location} has a config but no key files.`);
+  const failures: unknown[] = [];
+  for (const name of names.slice(0, maxKeysTried)) {
+    throwIfAborted(signal);
+    try {
+      const bytes = await storage.load({ type: 'key', name }, { signal });
+      if (engine.sha256(bytes).toString('hex') !== name) {
+        throw new AppError(
+          'REPOSITORY_DAMAGED',
+          `Key file ${name} was changed: its content does not have the hash that is its name.`,
+        );
+      }
+      const key = await openKeyFile(decodeKeyFile(bytes, name), password, engine, name);
+      if (key) return key;
+    } catch (error) {
+      // Another key may still open; a key that was removed meanwhile is none.
+      if (isAppError(error, 'REPOSITORY_DAMAGED')) failures.push(error);
+      else if (!isAppError(error, 'STORAGE_FILE_NOT_FOUND')) throw error;
+    }
+  }
+  if (failures.length > 0) throw failures[0];
+  const tried =
+    names.length > maxKeysTried
+      ? `the first ${maxKeysTried} of ${names.length} keys`
+      : `any of the ${names.length} key(s)`;
+  throw new AppError(
+    'REPOSITORY_PASSWORD_WRONG',
+    `The password does not open ${tried} of the repository at ${storage.location}.`,
+    {
+      hint: 'Look at the recovery kit for the right password.',
+    },
+  );
+}
+
+async function refuseExisting(storage: Storage, signal: AbortSignal | undefined): Promise<void> {
+  for (const type of ['config', 'key'] as const) {
+    for await (const file of storage.list(type, { signal })) {
+      void file;
+      throw exists(storage);
+    }
+  }
+}
+
+function exists(storage: Storage): AppError {
+  return new AppError('REPOSITORY_EXISTS', `There is a repository, or a part of one, at ${storage.location}.`, {
+    hint: 'Open it with its password, or choose an empty place.',
+  });
+}

@@ -1,0 +1,291 @@
+// The first pass of a restore: walks the snapshot and the target side by side, makes the folders, clears what is in the way,
+// and notes what has to be written. Nothing is written through a symbolic link; every name is checked before anything.
+
+import { lstatSync, mkdirSync, readdirSync, unlinkSync, type BigIntStats } from 'node:fs';
+import { AppError } from '@varve/base';
+import { joinPath } from '../filesystem/byte-path.ts';
+import { ExcludePatterns } from '../filesystem/exclude-patterns.ts';
+import { removePath } from '../filesystem/remove-path.ts';
+import { isSystemError } from '../filesystem/system-error.ts';
+import type { Repository } from '../repository.ts';
+import { printableName } from '../tree/go-quote.ts';
+import { parseTime } from '../tree/go-time.ts';
+import { assertSafeName } from '../tree/node-name.ts';
+import type { TreeNode } from '../tree/tree-node.ts';
+import type { Problem } from '../archive/worker-protocol.ts';
+import { TreeReader } from './tree-reader.ts';
+
+/** Which existing files are overwritten. `always` compares contents, `if-changed` trusts equal size and time. */
+export type Overwrite = 'always' | 'if-changed' | 'if-newer' | 'never';
+
+export interface PlannedItem {
+  readonly path: Buffer;
+  readonly shown: string;
+  readonly node: TreeNode;
+  /** Nothing was there. */
+  readonly isNew: boolean;
+  /** A file that is there and may hold parts of the content. */
+  readonly compares: boolean;
+  /** That file has other names: it is replaced and not written to, because writing would change them too. */
+  readonly isShared: boolean;
+}
+
+export interface RestorePlan {
+  /** Files with content to write, in the order of the snapshot; the first only of each group of hard links. */
+  readonly files: PlannedItem[];
+  /** Further hard links and the item that they link to. */
+  readonly links: { readonly item: PlannedItem; readonly first: PlannedItem }[];
+  /** Symbolic links, devices, FIFOs. */
+  readonly specials: PlannedItem[];
+  /** Folders, parents before children. */
+  readonly folders: PlannedItem[];
+  readonly problems: Problem[];
+  unchanged: number;
+  deleted: number;
+}
+
+export interface PlanOptions {
+  readonly treeId: string;
+  /** Path of `treeId` in the snapshot, for patterns. */
+  readonly path: string;
+  readonly target: Buffer;
+  readonly include?: readonly string[] | undefined;
+  readonly exclude?: readonly string[] | undefined;
+  readonly overwrite: Overwrite;
+  readonly deleteOthers: boolean;
+  readonly dryRun: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
+interface Folder {
+  readonly path: Buffer;
+  readonly shown: string;
+  readonly treeId: string;
+  readonly node: TreeNode | undefined;
+  readonly parent: Folder | undefined;
+  /** Under a folder that is included, everything is. */
+  readonly isIncluded: boolean;
+  state: 'unknown' | 'existing' | 'made' | 'blocked';
+}
+
+export class RestorePlanner {
+  readonly #trees: TreeReader;
+  readonly #options: PlanOptions;
+  readonly #include: ExcludePatterns | undefined;
+  readonly #exclude: ExcludePatterns;
+  readonly #firstLinks = new Map<string, PlannedItem>();
+  readonly #plan: RestorePlan = {
+    files: [],
+    links: [],
+    specials: [],
+    folders: [],
+    problems: [],
+    unchanged: 0,
+    deleted: 0,
+  };
+
+  constructor(repository: Repository, options: PlanOptions) {
+    this.#trees = new TreeReader(repository, options.signal);
+    this.#options = options;
+    this.#include = options.include?.length ? new ExcludePatterns(options.include) : undefined;
+    this.#exclude = new ExcludePatterns(options.exclude ?? []);
+  }
+
+  /** RESTORE_PATH_UNSAFE for names that lead out of their folder, REPOSITORY_DAMAGED for trees that cannot be read. */
+  async make(rootNode: TreeNode | undefined): Promise<RestorePlan> {
+    const { treeId, target, path, signal } = this.#options;
+    const root: Folder = {
+      path: target,
+      shown: path,
+      treeId,
+      node: rootNode,
+      parent: undefined,
+      isIncluded: this.#include === undefined || this.#include.matches(path),
+      state: 'unknown',
+    };
+    if (root.isIncluded) this.#enter(root);
+    const stack = [root];
+    for (let folder = stack.pop(); folder; folder = stack.pop()) {
+      signal?.throwIfAborted();
+      const nodes = await this.#trees.nodes(folder.treeId);
+      for (const node of nodes) assertSafeName(node.name, folder.shown);
+      for (const node of nodes.toReversed()) if (node.type === 'dir') this.#planFolder(folder, node, stack);
+      for (const node of nodes) if (node.type !== 'dir') this.#planEntry(folder, node);
+      if (this.#options.deleteOthers) this.#deleteOthers(folder, nodes);
+    }
+    return this.#plan;
+  }
+
+  /** The plan for a single entry that is not a folder. */
+  makeForEntry(node: TreeNode, shown: string): RestorePlan {
+    const { target } = this.#options;
+    assertSafeName(node.name, shown);
+    const folder: Folder = {
+      path: target,
+      shown: shown.slice(0, shown.lastIndexOf('/')) || '/',
+      treeId: '',
+      node: undefined,
+      parent: undefined,
+      isIncluded: true,
+      state: 'unknown',
+    };
+    this.#planEntry(folder, node);
+    return this.#plan;
+  }
+
+  #childPath(folder: Folder, node: TreeNode): string {
+    const name = printableName(node.name);
+    return folder.shown.endsWith('/') ? folder.shown + name : `${folder.shown}/${name}`;
+  }
+
+  #planFolder(parent: Folder, node: TreeNode, stack: Folder[]): void {
+    const shown = this.#childPath(parent, node);
+    if (this.#exclude.matches(shown) || node.subtree === undefined) return;
+    const isIncluded = parent.isIncluded || this.#include?.matches(shown) === true;
+    const path = joinPath(parent.path, node.name);
+    const folder: Folder = { path, shown, treeId: node.subtree, node, parent, isIncluded, state: 'unknown' };
+    if (isIncluded && !this.#enter(folder)) return;
+    stack.push(folder);
+  }
+
+  #planEntry(folder: Folder, node: TreeNode): void {
+    const shown = this.#childPath(folder, node);
+    if (this.#exclude.matches(shown) || !(folder.isIncluded || this.#include?.matches(shown))) return;
+    if (node.type === 'socket' || node.type === 'irregular') return;
+    if (!this.#enter(folder)) return;
+    const path = joinPath(folder.path, node.name);
+    try {
+      const existing = folder.state === 'made' ? undefined : lstatOrNothing(path);
+      this.#planItem({ path, shown, node }, existing);
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      this.#plan.problems.push({ path: shown, message: error.message });
+    }
+  }
+
+  #planItem(item: { path: Buffer; shown: string; node: TreeNode }, existing: BigIntStats | undefined): void {
+    const { path, shown, node } = item;
+    if (existing && !this.#mayOverwrite(node, existing)) {
+      this.#plan.unchanged++;
+      if (isLinked(node) && existing.isFile() && !this.#firstLinks.has(linkKey(node))) {
+        this.#firstLinks.set(linkKey(node), { ...item, isNew: false, compares: false, isShared: false });
+      }
+      return;
+    }
+    if (existing?.isDirectory()) {
+      if (!this.#options.deleteOthers) {
+        this.#plan.problems.push({
+          path: shown,
+          message: 'a folder is in the way; restore with deletion to replace it',
+        });
+        return;
+      }
+      if (!this.#options.dryRun) removePath(path);
+      this.#plan.deleted++;
+    }
+    if (node.type !== 'file') {
+      if (existing && !existing.isDirectory() && !this.#options.dryRun) unlinkSync(path);
+      this.#plan.specials.push({ ...item, isNew: true, compares: false, isShared: false });
+      return;
+    }
+    const first = isLinked(node) ? this.#firstLinks.get(linkKey(node)) : undefined;
+    if (first) {
+      this.#plan.links.push({ item: { ...item, isNew: !existing, compares: false, isShared: false }, first });
+      return;
+    }
+    const planned = this.#planFile(item, existing);
+    if (isLinked(node)) this.#firstLinks.set(linkKey(node), planned);
+  }
+
+  #planFile(item: { path: Buffer; shown: string; node: TreeNode }, existing: BigIntStats | undefined): PlannedItem {
+    const isKept = existing?.isFile() === true;
+    if (existing && !isKept && !existing.isDirectory() && !this.#options.dryRun) unlinkSync(item.path);
+    const planned = { ...item, isNew: !isKept, compares: isKept, isShared: isKept && existing.nlink > 1n };
+    this.#plan.files.push(planned);
+    return planned;
+  }
+
+  #mayOverwrite(node: TreeNode, existing: BigIntStats): boolean {
+    const mtime = parseTime(node.mtime) ?? 0n;
+    switch (this.#options.overwrite) {
+      case 'always':
+        return true;
+      case 'if-changed': {
+        const isSame = node.type === 'file' && existing.isFile() && existing.size === BigInt(node.size);
+        return !(isSame && existing.mtimeNs === mtime);
+      }
+      case 'if-newer':
+        return mtime > existing.mtimeNs;
+      case 'never':
+        return false;
+    }
+  }
+
+  /** Makes sure that the folder is there, and a real one; false when it cannot be. */
+  #enter(folder: Folder): boolean {
+    const chain: Folder[] = [];
+    for (let at: Folder | undefined = folder; at && at.state === 'unknown'; at = at.parent) chain.push(at);
+    for (const at of chain.reverse()) at.state = at.parent?.state === 'blocked' ? 'blocked' : this.#makeFolder(at);
+    return folder.state !== 'blocked';
+  }
+
+  #makeFolder(folder: Folder): Folder['state'] {
+    const { path, shown, node, parent } = folder;
+    const { dryRun, overwrite } = this.#options;
+    try {
+      const existing = parent?.state === 'made' ? undefined : lstatOrNothing(path);
+      if (existing && !existing.isDirectory()) {
+        if (!parent) throw notAFolder(path);
+        if (overwrite === 'never') {
+          this.#plan.problems.push({ path: shown, message: 'something that is not a folder is in the way' });
+          return 'blocked';
+        }
+        if (!dryRun) unlinkSync(path);
+        this.#plan.deleted++;
+      }
+      const exists = existing?.isDirectory() === true;
+      if (!exists && !dryRun) mkdirSync(path, { mode: 0o700, recursive: !parent });
+      if (node) this.#plan.folders.push({ path, shown, node, isNew: !exists, compares: false, isShared: false });
+      return exists ? 'existing' : 'made';
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      if (!parent)
+        throw new AppError('RESTORE_TARGET_INVALID', `The target cannot be used: ${error.message}`, { cause: error });
+      this.#plan.problems.push({ path: shown, message: error.message });
+      return 'blocked';
+    }
+  }
+
+  #deleteOthers(folder: Folder, nodes: readonly TreeNode[]): void {
+    if (folder.state !== 'existing' || !folder.isIncluded) return;
+    const names = new Set(nodes.map(({ name }) => name.toString('latin1')));
+    for (const name of readdirSync(folder.path, { encoding: 'buffer' })) {
+      const shown = `${folder.shown === '/' ? '' : folder.shown}/${printableName(name)}`;
+      if (names.has(name.toString('latin1')) || this.#exclude.matches(shown)) continue;
+      try {
+        this.#plan.deleted += this.#options.dryRun ? 1 : removePath(joinPath(folder.path, name));
+      } catch (error) {
+        if (!isSystemError(error)) throw error;
+        this.#plan.problems.push({ path: shown, message: error.message });
+      }
+    }
+  }
+}
+
+function isLinked(node: TreeNode): boolean {
+  return node.type === 'file' && node.links > 1 && node.inode !== 0n;
+}
+
+function linkKey(node: TreeNode): string {
+  return `${node.deviceId}:${node.inode}`;
+}
+
+function lstatOrNothing(path: Buffer): BigIntStats | undefined {
+  return lstatSync(path, { bigint: true, throwIfNoEntry: false });
+}
+
+function notAFolder(path: Buffer): AppError {
+  return new AppError('RESTORE_TARGET_INVALID', `The target ${path.toString()} is not a folder.`, {
+    hint: 'Give a folder, or a path where one can be made.',
+  });
+}

@@ -1,0 +1,63 @@
+import { describe, expect, test } from 'vitest';
+import { ExcludePatterns } from '../src/filesystem/exclude-patterns.ts';
+
+const matches = (patterns: string | string[], path: string): boolean =>
+  new ExcludePatterns([patterns].flat()).matches(path);
+
+describe('exclude patterns', () => {
+  // Pattern, path, expectation: the meaning that restic's manual gives them.
+  test.each([
+    ['*.go', '/foo/bar/test.go', true],
+    ['*.c', '/foo/bar/test.go', false],
+    ['*', '/foo/bar/test.go', true],
+    ['foo*', '/foo/bar/test.go', true],
+    ['ba*', '/foo/bar/test.go', true],
+    ['bar', '/foo/bar/baz', true],
+    ['bar', '/foo/barn/baz', false],
+    ['bar/', '/foo/bar', true],
+    ['bar/*.go', '/foo/bar/test.go', true],
+    ['foo/test.go', '/foo/bar/test.go', false],
+    ['/*/test.*', '/foo/bar/test.go', false],
+    ['/*/*/test.*', '/foo/bar/test.go', true],
+    ['/foo', '/foo/bar', true],
+    ['/foo', '/x/foo', false],
+    ['/foo/**/test.go', '/foo/bar/baz/test.go', true],
+    ['/foo/**/test.go', '/foo/test.go', true],
+    ['foo/**/bar', '/x/foo/y/bar/z', true],
+    ['foo/**', '/foo', true],
+    ['**/test.go', '/foo/test.go', true],
+    ['te?t.go', '/test.go', true],
+    ['te?t.go', '/te/t.go', false],
+    ['?.txt', '/😀.txt', true],
+    ['[a-c]x', '/bx', true],
+    ['[^a-c]x', '/bx', false],
+    ['[^a-c]x', '/dx', true],
+    ['\\*.go', '/*.go', true],
+    ['\\*.go', '/a.go', false],
+    ['a.b', '/axb', false],
+    ['file-1*', '/file-12', true],
+    ['[a\\-c]x', '/-x', true],
+    ['[a\\-c]x', '/bx', false],
+    ['a(b)+{1}', '/a(b)+{1}', true],
+    ['.', '/anything', true],
+    ['a\nb', '/a\nb', true],
+    ['*', '/a\nb', true],
+  ])('%j on %j is %s', (pattern, path, expected) => {
+    expect(matches(pattern, path)).toBe(expected);
+  });
+
+  test('a later negated pattern takes a match back, in order', () => {
+    expect(matches(['*.log', '!keep.log'], '/a/keep.log')).toBe(false);
+    expect(matches(['*.log', '!keep.log'], '/a/other.log')).toBe(true);
+    expect(matches(['!keep.log', '*.log'], '/a/keep.log')).toBe(true);
+  });
+
+  test('nothing matches without patterns', () => {
+    expect(new ExcludePatterns([' ', '']).isEmpty).toBe(true);
+    expect(matches([], '/a')).toBe(false);
+  });
+
+  test.each(['[', 'a[b', 'x\\', '[b-a]', '[]'])('%j is refused', (pattern) => {
+    expect(() => new ExcludePatterns([pattern])).toThrow(expect.objectContaining({ code: 'USAGE_INVALID' }));
+  });
+});
