@@ -1,0 +1,48 @@
+export { connectPostgres, PgConnection, type ConnectOptions, type RequestOptions } from './connection/connection.ts';
+export type { QueryResult } from './connection/result-collector.ts';
+export type { AuthenticationMethod } from './connection/authentication.ts';
+export type { TlsMode } from './connection/transport.ts';
+export { parsePostgresUrl, type PostgresLocation } from './connection/connection-url.ts';
+export { findPassword, findPasswordInFile, type PasswordQuestion } from './connection/password-file.ts';
+export { formatLsn, lsnFromBigInt, parseLsn, type Lsn } from './lsn.ts';
+export { readServerFacts, type DatabaseSummary, type ServerFacts } from './server-facts.ts';
+export { quoteIdentifier, quoteLiteral } from './sql-quoting.ts';
+export { runToEnd, type ToolExit, type ToolRequest, type ToolRun, type ToolRunner } from './logical/tool-runner.ts';
+export { findHostTool, hostToolRunner, type HostToolRunnerOptions } from './logical/host-tool-runner.ts';
+export type { DatabaseTarget } from './logical/target.ts';
+export {
+  databaseFacts,
+  listDatabases,
+  parseDatabaseProperties,
+  type DatabaseGrant,
+  type DatabaseProperties,
+  type DatabaseSetting,
+  type ListedDatabase,
+} from './logical/database-facts.ts';
+export {
+  dumpDatabase,
+  dumpGlobals,
+  type DumpDatabaseOptions,
+  type DumpGlobalsOptions,
+  type DumpOptions,
+} from './logical/dump.ts';
+export { restoreGlobals, type RestoredGlobals, type RestoreGlobalsOptions } from './logical/restore-globals.ts';
+export {
+  dropRestoreLeftovers,
+  restoreDatabase,
+  type RestoreDatabaseOptions,
+  type RestoredDatabase,
+} from './logical/restore-database.ts';
+export { baseBackup, type BaseBackupOptions, type BaseBackupPart } from './base-backup/base-backup.ts';
+export type { BackupTablespace } from './base-backup/backup-stream.ts';
+export { readPgControl, type PgControl } from './host-server/pg-control.ts';
+export {
+  serverStatus,
+  startServer,
+  stopServer,
+  type HostServer,
+  type ServerStatus,
+  type StartServerOptions,
+  type StopServerOptions,
+} from './host-server/host-server.ts';
+export { swapDataDirectory, type DataDirectorySwap, type SwapOptions } from './host-server/swap-data-directory.ts';
