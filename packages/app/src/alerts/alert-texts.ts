@@ -1,0 +1,163 @@
+// What alerts say, in English and Spanish: a headline, which is also the subject of an e-mail, and the e-mail's text.
+
+import type { EmailSettings, JobType } from '@varve/contract';
+import type { AlertCode, AlertFacts } from './alert-rules.ts';
+
+export type Language = EmailSettings['language'];
+
+interface Texts {
+  readonly jobFailed: Readonly<Record<JobType, (app: string) => string>>;
+  readonly noBackup: (app: string) => string;
+  readonly backupLate: (app: string, hours: number) => string;
+  readonly snapshotPartial: (app: string) => string;
+  readonly solved: (headline: string) => string;
+  readonly advice: Readonly<Record<AlertCode, string>>;
+  readonly solvedAdvice: string;
+  readonly reason: string;
+  readonly hint: string;
+  readonly since: Readonly<Record<AlertCode, string>>;
+  readonly host: string;
+  readonly testSubject: string;
+  readonly testBody: string;
+  readonly locale: string;
+}
+
+const english: Texts = {
+  jobFailed: {
+    snapshot: (app) => `The snapshot of ${app} failed`,
+    restore: (app) => `The restore of ${app} failed`,
+    forget: (app) => `Old snapshots of ${app} could not be removed`,
+    check: () => 'The check of the repository failed',
+  },
+  noBackup: (app) => `${app} has no backup yet`,
+  backupLate: (app, hours) => `${app} has had no backup for more than ${hours} hours`,
+  snapshotPartial: (app) => `The last snapshot of ${app} is missing files`,
+  solved: (headline) => `Solved: ${headline}`,
+  advice: {
+    'job-failed': 'Open the job in Varve to see its log.',
+    'no-backup':
+      'The app was added, but no snapshot of it has succeeded. Take one with "Snapshot now" and look at the result.',
+    'backup-late': 'Is Varve running, and is the schedule switched on? Take a snapshot now and look at the result.',
+    'snapshot-partial':
+      'Some files could not be read. The snapshot holds everything else; its job lists what is missing.',
+  },
+  solvedAdvice: 'The reason for this alert is gone. There is nothing to do.',
+  reason: 'Reason',
+  hint: 'What to do',
+  since: {
+    'job-failed': 'Failed at',
+    'no-backup': 'Added at',
+    'backup-late': 'Last backup',
+    'snapshot-partial': 'Snapshot of',
+  },
+  host: 'Host',
+  testSubject: 'Test message',
+  testBody: 'Varve can send e-mail. Alerts about your backups will arrive at this address.',
+  locale: 'en-GB',
+};
+
+const spanish: Texts = {
+  jobFailed: {
+    snapshot: (app) => `La instantánea de ${app} ha fallado`,
+    restore: (app) => `La restauración de ${app} ha fallado`,
+    forget: (app) => `No se han podido eliminar las instantáneas antiguas de ${app}`,
+    check: () => 'La comprobación del repositorio ha fallado',
+  },
+  noBackup: (app) => `${app} todavía no tiene ninguna copia de seguridad`,
+  backupLate: (app, hours) => `${app} lleva más de ${hours} horas sin copia de seguridad`,
+  snapshotPartial: (app) => `A la última instantánea de ${app} le faltan archivos`,
+  solved: (headline) => `Resuelto: ${headline}`,
+  advice: {
+    'job-failed': 'Abra la tarea en Varve para ver su registro.',
+    'no-backup':
+      'La aplicación está añadida, pero ninguna instantánea suya ha terminado bien. Haga una con «Instantánea ahora» y mire el resultado.',
+    'backup-late': '¿Está Varve en marcha y la programación activada? Haga una instantánea ahora y mire el resultado.',
+    'snapshot-partial':
+      'Algunos archivos no se pudieron leer. La instantánea contiene todo lo demás; su tarea indica qué falta.',
+  },
+  solvedAdvice: 'El motivo de esta alerta ha desaparecido. No hay que hacer nada.',
+  reason: 'Motivo',
+  hint: 'Qué hacer',
+  since: {
+    'job-failed': 'Falló el',
+    'no-backup': 'Añadida el',
+    'backup-late': 'Última copia',
+    'snapshot-partial': 'Instantánea del',
+  },
+  host: 'Servidor',
+  testSubject: 'Mensaje de prueba',
+  testBody: 'Varve puede enviar correo. Las alertas sobre sus copias de seguridad llegarán a esta dirección.',
+  locale: 'es-ES',
+};
+
+const texts: Readonly<Record<Language, Texts>> = { en: english, es: spanish };
+
+export interface AlertText {
+  readonly code: AlertCode;
+  readonly facts: AlertFacts;
+  readonly language: Language;
+}
+
+export interface Letter {
+  readonly subject: string;
+  readonly body: string;
+}
+
+/** The alert in one line, without the reason of a failure. */
+export function headlineOf({ code, facts, language }: AlertText): string {
+  const text = texts[language];
+  const app = facts.appName ?? 'Varve';
+  switch (code) {
+    case 'job-failed':
+      return text.jobFailed[facts.jobType ?? 'snapshot'](app);
+    case 'no-backup':
+      return text.noBackup(app);
+    case 'backup-late':
+      return text.backupLate(app, facts.limitHours ?? 24);
+    case 'snapshot-partial':
+      return text.snapshotPartial(app);
+  }
+}
+
+/** The alert in one line as lists show it: in English, with the reason of a failure. */
+export function messageOfAlert(alert: Omit<AlertText, 'language'>): string {
+  const headline = headlineOf({ ...alert, language: 'en' });
+  const { errorMessage } = alert.facts;
+  return errorMessage === undefined ? `${headline}.` : `${headline}: ${errorMessage}`;
+}
+
+function dateText(time: string, locale: string): string {
+  return new Intl.DateTimeFormat(locale, { dateStyle: 'long', timeStyle: 'short', timeZone: 'UTC' }).format(
+    new Date(time),
+  );
+}
+
+/** One line for a header: no line breaks, not endless. */
+function subjectLine(headline: string): string {
+  return `[Varve] ${headline.replaceAll(/\s+/g, ' ').slice(0, 180)}`;
+}
+
+/** The e-mail about an alert that opened, or closed. The subject holds no error text, only names. */
+export function letterOf(alert: AlertText & { readonly isSolved: boolean; readonly hostName: string }): Letter {
+  const text = texts[alert.language];
+  const { code, facts } = alert;
+  const headline = headlineOf(alert);
+  const shown = alert.isSolved ? text.solved(headline) : headline;
+  const lines = [
+    `${shown}.`,
+    '',
+    ...(facts.since === undefined ? [] : [`${text.since[code]}: ${dateText(facts.since, text.locale)} UTC`]),
+    ...(facts.errorMessage === undefined || alert.isSolved ? [] : [`${text.reason}: ${facts.errorMessage}`]),
+    ...(facts.hint === undefined || alert.isSolved ? [] : [`${text.hint}: ${facts.hint}`]),
+    `${text.host}: ${alert.hostName}`,
+    '',
+    alert.isSolved ? text.solvedAdvice : text.advice[code],
+  ];
+  return { subject: subjectLine(shown), body: `${lines.join('\n')}\n` };
+}
+
+/** The e-mail that shows that e-mail works. */
+export function testLetter(language: Language, hostName: string): Letter {
+  const text = texts[language];
+  return { subject: subjectLine(text.testSubject), body: `${text.testBody}\n\n${text.host}: ${hostName}\n` };
+}

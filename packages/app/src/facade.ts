@@ -1,0 +1,147 @@
+// The face of this room: everything that the server and the command line may ask for. Input and output are the contract's
+// types; errors are AppErrors whose codes are named per method. Whatever takes long is a job.
+
+import type { DatabaseSync } from 'node:sqlite';
+import type { Clock, Logger, Secret } from '@varve/base';
+import type {
+  Alert,
+  App,
+  AppOverview,
+  AppSnapshot,
+  DiscoveredApp,
+  DoctorCheck,
+  Job,
+  JobDetails,
+  NewApp,
+  NewSnapshot,
+  Policy,
+  RecoveryKit,
+  RepositoryInfo,
+  RestorePlan,
+  RestoreRequest,
+  RestoreRun,
+  RetentionPreview,
+  Settings,
+  SettingsUpdate,
+  SnapshotDetails,
+  VarveEvent,
+} from '@varve/contract';
+
+export interface OpenVarveOptions {
+  /** Made with mode 0700 when missing. */
+  readonly dataDirectory: string;
+  readonly clock?: Clock | undefined;
+  readonly logger?: Logger | undefined;
+  /** Cancels the opening, not what runs afterwards. */
+  readonly signal?: AbortSignal | undefined;
+  /** Where the Docker Engine is, as in DOCKER_HOST; otherwise found as the docker command does. */
+  readonly dockerHost?: string | undefined;
+  /** Runs schedules, alerts and clean-up until disposed: for the server. The command line leaves it out. */
+  readonly runInBackground?: boolean | undefined;
+  /** Name of this host in snapshots, kept from the first start on; the system's name when absent. */
+  readonly hostName?: string | undefined;
+}
+
+export interface Discovery {
+  readonly apps: DiscoveredApp[];
+  /** Why the Docker Engine could not be asked; null when it answered. */
+  readonly dockerProblem: { readonly code: string; readonly message: string; readonly hint: string | null } | null;
+}
+
+export interface ConnectRepository {
+  /** In restic's syntax: a folder, or what the storage room understands. */
+  readonly location: string;
+  /** Generated when absent and `create` is set. */
+  readonly password?: Secret | undefined;
+  /** Makes a new repository there instead of opening one. */
+  readonly create: boolean;
+}
+
+export interface WaitForJob {
+  readonly signal?: AbortSignal | undefined;
+  readonly onEvent?: ((event: VarveEvent) => void) | undefined;
+}
+
+/**
+ * An open installation. Several processes may have the same one open. Disposing it starts no further job, cancels those
+ * that run in this process, and waits until they have cleaned up.
+ */
+export interface Varve extends AsyncDisposable {
+  readonly version: string;
+  readonly dataDirectory: string;
+  /** Name of this host in snapshots. */
+  readonly hostName: string;
+
+  /** Apps that could be added. A Docker Engine that does not answer is part of the result, not an error. */
+  discoverApps(options?: { readonly signal?: AbortSignal | undefined }): Promise<Discovery>;
+  /** Makes the default local repository first when there is none. APP_EXISTS, APP_INVALID, APP_NOT_FOUND, SETTINGS_INVALID. */
+  addApp(input: NewApp): Promise<App>;
+  /** By name. */
+  listApps(): Promise<AppOverview[]>;
+  /** APP_NOT_FOUND. */
+  getApp(appId: string): Promise<AppOverview>;
+  /** Forgets the app here; its snapshots stay in the repository. APP_NOT_FOUND, APP_BUSY. */
+  removeApp(appId: string): Promise<void>;
+  /** APP_NOT_FOUND, SETTINGS_INVALID for a cron expression or time zone that does not exist. */
+  updatePolicy(appId: string, policy: Policy): Promise<App>;
+
+  /** Newest first. APP_NOT_FOUND. */
+  listSnapshots(appId: string): Promise<AppSnapshot[]>;
+  /** By id, unique beginning of an id, or `latest`. SNAPSHOT_NOT_FOUND, SNAPSHOT_AMBIGUOUS. */
+  getSnapshot(appId: string, name: string): Promise<SnapshotDetails>;
+  /** Runs in this process. APP_BUSY when the app has a job already; its context has `jobId`. */
+  startSnapshot(appId: string, input: NewSnapshot, requestedBy: string): Promise<Job>;
+
+  /** Looks and changes nothing. */
+  planRestore(appId: string, request: RestoreRequest): Promise<RestorePlan>;
+  /** The job fails with RESTORE_PLAN_STALE, before anything is touched, when the plan is another one now. */
+  startRestore(appId: string, run: RestoreRun, requestedBy: string): Promise<Job>;
+
+  /** What the app's retention would remove now. */
+  previewRetention(appId: string): Promise<RetentionPreview>;
+  /** Removes what the preview showed. RETENTION_PLAN_STALE when the preview is another one now. */
+  startForget(appId: string, run: { readonly fingerprint: string }, requestedBy: string): Promise<Job>;
+  /** Checks the repository; APP_BUSY when a check runs. The job fails with REPOSITORY_DAMAGED when it found errors. */
+  startCheck(options: { readonly readData: boolean }, requestedBy: string): Promise<Job>;
+
+  /** Newest first; `before` is the id of a job. At most `limit`, 50 unless given. */
+  listJobs(filter?: {
+    readonly appId?: string | undefined;
+    readonly limit?: number | undefined;
+    readonly before?: string | undefined;
+  }): Promise<Job[]>;
+  /** JOB_NOT_FOUND. */
+  getJob(jobId: string): Promise<JobDetails>;
+  /** Asks the job to stop, in whatever process it runs; it ends within some seconds. Does nothing to one that ended. */
+  cancelJob(jobId: string): Promise<Job>;
+  /** Resolves when the job has ended, however it ended. CANCELLED when `signal` aborts; the job runs on. */
+  waitForJob(jobId: string, options?: WaitForJob): Promise<Job>;
+  /** Changes from now on, of this and of other processes on the same data directory. Ends when `signal` aborts. */
+  events(options: { readonly signal: AbortSignal }): AsyncIterable<VarveEvent>;
+
+  /** Newest first; only open ones when `open` is true, only closed ones when false. */
+  listAlerts(filter?: { readonly open?: boolean | undefined }): Promise<Alert[]>;
+
+  /** null when there is none yet. */
+  getRepository(): Promise<RepositoryInfo | null>;
+  /** REPOSITORY_NOT_FOUND when there is none yet. The caller makes sure of who asks. */
+  recoveryKit(): Promise<RecoveryKit>;
+  confirmRecoveryKit(): Promise<void>;
+  /** Connects the repository of this installation. REPOSITORY_EXISTS when one is connected and apps use it. */
+  connectRepository(options: ConnectRepository): Promise<RepositoryInfo>;
+
+  getSettings(): Promise<Settings>;
+  /** SETTINGS_INVALID. An absent `emailPassword` keeps the one that is set; an empty one removes it. */
+  updateSettings(update: SettingsUpdate): Promise<Settings>;
+  /** EMAIL_FAILED, SETTINGS_INVALID when e-mail is not set up. */
+  sendTestEmail(): Promise<void>;
+
+  doctor(): Promise<DoctorCheck[]>;
+  /** Reads the manifests in the repository again. */
+  rebuildCatalogue(): Promise<{ readonly apps: number; readonly snapshots: number }>;
+
+  /** Opens the database for accounts and sessions (a file of its own, mode 0600); the caller closes it. */
+  openAccountsDatabase(): DatabaseSync;
+  /** A random secret of 256 bits that is made at the first call and kept sealed, e.g. to sign sessions. */
+  serverSecret(name: string): Promise<Secret>;
+}

@@ -1,0 +1,4 @@
+export { openVarve } from './varve.ts';
+export { defaultDataDirectory } from './data-directory.ts';
+export { varveVersion } from './version.ts';
+export type { ConnectRepository, Discovery, OpenVarveOptions, Varve, WaitForJob } from './facade.ts';

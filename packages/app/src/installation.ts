@@ -1,0 +1,160 @@
+// Opens everything that an installation consists of, in order, and closes it in the opposite order: data directory, key,
+// catalogue, stores, repositories, jobs. The facade and the background work are built on these parts.
+
+import { hostname } from 'node:os';
+import {
+  AppError,
+  isAppError,
+  messageOf,
+  silentLogger,
+  systemClock,
+  throwIfAborted,
+  type Clock,
+  type Logger,
+} from '@varve/base';
+import type { Job } from '@varve/contract';
+import { unlockRepository } from '@varve/repository';
+import { AlertMonitor } from './alerts/alert-monitor.ts';
+import { AlertStore } from './alerts/alert-store.ts';
+import { AppStore } from './apps/app-store.ts';
+import { SnapshotStore } from './apps/snapshot-store.ts';
+import { openCatalogue, type Catalogue } from './catalogue/catalogue.ts';
+import { prepareDataDirectory, type DataPaths } from './data-directory.ts';
+import { DockerConnection } from './docker-connection.ts';
+import type { OpenVarveOptions } from './facade.ts';
+import { ChangeFeed } from './jobs/change-feed.ts';
+import { JobEngine } from './jobs/job-engine.ts';
+import { JobLog } from './jobs/job-log.ts';
+import { JobStore } from './jobs/job-store.ts';
+import { currentOwner } from './jobs/process-owner.ts';
+import { recover, type RecoveryOptions, type RecoveryReport } from './jobs/recovery.ts';
+import { restartStopped } from './quiesce/restart-stopped.ts';
+import { Repositories } from './repositories/repositories.ts';
+import { RepositoryPool } from './repositories/repository-pool.ts';
+import { RepositoryStore } from './repositories/repository-store.ts';
+import { loadSecretKey } from './secrets/secret-key.ts';
+import { openSecretStore, type SecretStore } from './secrets/secret-store.ts';
+import { SettingsStore } from './settings/settings-store.ts';
+
+export interface Installation extends AsyncDisposable {
+  readonly paths: DataPaths;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly hostName: string;
+  readonly docker: DockerConnection;
+  readonly catalogue: Catalogue;
+  readonly secrets: SecretStore;
+  readonly settings: SettingsStore;
+  readonly apps: AppStore;
+  readonly snapshots: SnapshotStore;
+  readonly jobs: JobStore;
+  readonly log: JobLog;
+  readonly feed: ChangeFeed;
+  readonly engine: JobEngine;
+  readonly alerts: AlertStore;
+  readonly monitor: AlertMonitor;
+  readonly repositoryStore: RepositoryStore;
+  readonly pool: RepositoryPool;
+  readonly repositories: Repositories;
+  /** Repairs what dead runs left; see jobs/recovery.ts. */
+  readonly recover: (how?: { readonly onlyNew?: boolean }) => Promise<RecoveryReport>;
+  /** Sets what is called after each job of this process ended. */
+  onJobEnded: (job: Job) => void;
+}
+
+/** Opens the parts. Starts nothing in the background and repairs nothing yet. */
+export async function openInstallation(options: OpenVarveOptions): Promise<Installation> {
+  const clock = options.clock ?? systemClock;
+  const logger = options.logger ?? silentLogger;
+  throwIfAborted(options.signal);
+  const paths = await prepareDataDirectory(options.dataDirectory);
+  await using opened = new AsyncDisposableStack();
+  const secrets = await openSecretStore(paths.secrets, await loadSecretKey(paths.secretKey));
+  const catalogue = opened.use(openCatalogue(paths.catalogue));
+  const settings = new SettingsStore({ catalogue, secrets });
+  const hostName = await settings.hostName(options.hostName ?? hostname());
+  const apps = new AppStore(catalogue);
+  const snapshots = new SnapshotStore(catalogue);
+  const shared = { catalogue, clock };
+  const jobs = new JobStore(shared);
+  const log = new JobLog(shared);
+  const alerts = new AlertStore(shared);
+  const docker = new DockerConnection(options.dockerHost);
+  const repositoryStore = new RepositoryStore({ catalogue, secrets, clock });
+  const pool = opened.use(new RepositoryPool({ store: repositoryStore, logger }));
+  const repositories = new Repositories({
+    store: repositoryStore,
+    pool,
+    clock,
+    hostName,
+    defaultLocation: paths.repository,
+  });
+  const feed = new ChangeFeed({ catalogue, jobs, log });
+  opened.defer(() => feed.close());
+  const recovery: RecoveryOptions = {
+    ...shared,
+    jobs,
+    log,
+    logger,
+    owner: currentOwner(),
+    docker: () => docker.get(),
+    restartStopped,
+    releaseLeftovers: (interrupted) => releaseLeftovers(interrupted, { repositoryStore, pool, docker, clock }),
+  };
+  const engine = new JobEngine({
+    ...shared,
+    jobs,
+    log,
+    logger,
+    owner: recovery.owner,
+    endDeadJobs: async () => void (await recover(recovery, { onlyNew: true })),
+    onEnded: (job) => installation.onJobEnded(job),
+  });
+  opened.defer(() => engine.shutdown());
+  const parts = opened.move();
+  const installation: Installation = {
+    paths,
+    clock,
+    logger,
+    hostName,
+    docker,
+    catalogue,
+    secrets,
+    settings,
+    apps,
+    snapshots,
+    jobs,
+    log,
+    feed,
+    engine,
+    alerts,
+    monitor: new AlertMonitor({ apps, snapshots, jobs, alerts, settings, clock, logger, hostName }),
+    repositoryStore,
+    pool,
+    repositories,
+    recover: (how) => recover(recovery, how),
+    onJobEnded: () => {},
+    [Symbol.asyncDispose]: () => parts.disposeAsync(),
+  };
+  return installation;
+}
+
+/** Locks in the repository whose process is dead, and helper containers of interrupted jobs. Both are tried. */
+async function releaseLeftovers(
+  interrupted: readonly string[],
+  parts: Pick<Installation, 'repositoryStore' | 'pool' | 'docker' | 'clock'>,
+): Promise<void> {
+  const unlock = async (): Promise<void> => {
+    const row = await parts.repositoryStore.current();
+    if (row) await unlockRepository(await parts.pool.get(row.id), { clock: parts.clock });
+  };
+  const removeHelpers = async (): Promise<void> => {
+    const engine = await parts.docker.get();
+    await engine.removeLeftoverHelpers({ runs: interrupted });
+  };
+  const results = await Promise.allSettled([unlock(), removeHelpers()]);
+  const failures = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []));
+  // A host without Docker has no helper containers.
+  const real = failures.filter((failure) => !isAppError(failure, 'DOCKER_UNREACHABLE'));
+  if (real.length > 0) throw new AppError('INTERNAL', real.map(messageOf).join('; '), { cause: real[0] });
+}

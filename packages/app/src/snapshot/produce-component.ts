@@ -1,0 +1,48 @@
+// Which producer saves which kind of component, and with what around it.
+
+import type { App, Component } from '@varve/contract';
+import type { ArchiveSession } from '@varve/repository';
+import { saveCode } from '../components/code/save-code.ts';
+import { pathsOfOthers } from '../components/code/paths-of-others.ts';
+import { saveConfig } from '../components/config/save-config.ts';
+import { databaseAccess } from '../components/database/database-access.ts';
+import { saveBase } from '../components/database/save-base.ts';
+import { saveDump } from '../components/database/save-dump.ts';
+import type { ProjectOnEngine } from '../components/docker-project.ts';
+import type { Produced } from '../components/producer.ts';
+import { saveVolume } from '../components/volume/save-volume.ts';
+import type { RunContext } from '../use-case.ts';
+
+export interface ProduceInput {
+  readonly context: RunContext;
+  readonly app: App;
+  readonly component: Component;
+  readonly project: ProjectOnEngine | null;
+  readonly session: ArchiveSession;
+  /** Containers that ran before the snapshot began. */
+  readonly running: ReadonlySet<string>;
+  readonly signal: AbortSignal;
+  readonly onStep: (current: string) => void;
+}
+
+/** Saves one component; rejects when any part of it failed but single files that could not be read. */
+export async function produce(input: ProduceInput): Promise<Produced> {
+  const { context, app, component, project } = input;
+  switch (component.kind) {
+    case 'volume':
+      return saveVolume({ ...input, component, runId: context.runId });
+    case 'code':
+      return saveCode({
+        ...input,
+        component,
+        excluded: await pathsOfOthers({ app, component, project, signal: input.signal }),
+      });
+    case 'config':
+      return saveConfig({ ...input, component });
+    case 'database': {
+      const access = await databaseAccess({ component, secrets: context.secrets, project, signal: input.signal });
+      const save = component.method === 'dump' ? saveDump : saveBase;
+      return save({ ...input, component, access, log: context.log });
+    }
+  }
+}

@@ -1,0 +1,283 @@
+// The facade: each method is a few lines over the parts of the installation. Opening repairs what dead runs left; with
+// `runInBackground` schedules, alerts and clean-up run until it is disposed.
+
+import type { DatabaseSync } from 'node:sqlite';
+import { randomBytes } from 'node:crypto';
+import { AppError, Secret, cancelledError, isAppError, messageOf } from '@varve/base';
+import { appSchema, type App, type AppOverview, type Job, type NewApp, type Policy } from '@varve/contract';
+import { testLetter } from './alerts/alert-texts.ts';
+import { sendLetter } from './alerts/mailer.ts';
+import { protectionOf } from './apps/protection.ts';
+import { openSqlite } from './catalogue/catalogue.ts';
+import { discoverApps } from './discovery/discover-apps.ts';
+import { planNewApp } from './discovery/plan-new-app.ts';
+import { runDoctor } from './doctor/doctor.ts';
+import type { Discovery, OpenVarveOptions, Varve, WaitForJob } from './facade.ts';
+import { startBackground } from './background.ts';
+import { openInstallation, type Installation } from './installation.ts';
+import { describeError } from './jobs/job-run.ts';
+import { activeStates } from './jobs/job-store.ts';
+import { rebuild } from './repositories/rebuild.ts';
+import { syncSnapshots } from './repositories/sync-snapshots.ts';
+import { assertCronRule } from './schedule/cron.ts';
+import { Scheduler } from './schedule/scheduler.ts';
+import { assertUsable } from './settings/settings-store.ts';
+import { scheduleRequester, UseCaseRuns } from './use-case-runs.ts';
+import { varveVersion } from './version.ts';
+
+const defaultJobLimit = 50;
+const maxJobLimit = 500;
+
+/** Opens an installation; see {@link Varve}. CATALOGUE_UNUSABLE when its data directory cannot be used. */
+export async function openVarve(options: OpenVarveOptions): Promise<Varve> {
+  await using opened = new AsyncDisposableStack();
+  const parts = opened.use(await openInstallation(options));
+  const runs = new UseCaseRuns(parts);
+  const scheduler = new Scheduler({
+    ...parts,
+    startSnapshot: (appId) => runs.snapshot(appId, { kind: 'scheduled' }, scheduleRequester),
+    applyRetention: (appId) => runs.applyRetention(appId),
+  });
+  if (parts.catalogue.isNew) await fillNewCatalogue(parts);
+  await parts.recover();
+  if (options.runInBackground) opened.use(startBackground({ parts, scheduler }));
+  return new OpenVarve({
+    parts,
+    runs,
+    scheduler,
+    isBackground: options.runInBackground ?? false,
+    owned: opened.move(),
+  });
+}
+
+/** A catalogue that was lost is filled from the repository whose sealed access is still there. */
+async function fillNewCatalogue(parts: Installation): Promise<void> {
+  if ((await parts.repositoryStore.restoreFromSecrets()) === 0) return;
+  try {
+    const found = await rebuild(parts);
+    parts.logger.warn('the catalogue was missing and was rebuilt from the repository', found);
+  } catch (error) {
+    parts.logger.error('the catalogue was missing and could not be rebuilt yet', { error: messageOf(error) });
+  }
+}
+
+interface OpenParts {
+  readonly parts: Installation;
+  readonly runs: UseCaseRuns;
+  readonly scheduler: Scheduler;
+  readonly isBackground: boolean;
+  readonly owned: AsyncDisposableStack;
+}
+
+class OpenVarve implements Varve {
+  readonly version = varveVersion;
+  readonly #parts: Installation;
+  readonly #runs: UseCaseRuns;
+  readonly #scheduler: Scheduler;
+  readonly #isBackground: boolean;
+  readonly #owned: AsyncDisposableStack;
+
+  constructor(open: OpenParts) {
+    this.#parts = open.parts;
+    this.#runs = open.runs;
+    this.#scheduler = open.scheduler;
+    this.#isBackground = open.isBackground;
+    this.#owned = open.owned;
+  }
+
+  get dataDirectory(): string {
+    return this.#parts.paths.directory;
+  }
+
+  get hostName(): string {
+    return this.#parts.hostName;
+  }
+
+  async discoverApps(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<Discovery> {
+    try {
+      const docker = await this.#parts.docker.get();
+      const apps = await discoverApps({ docker, apps: await this.#parts.apps.list(), signal: options.signal });
+      return { apps, dockerProblem: null };
+    } catch (error) {
+      if (!isAppError(error) || !error.code.startsWith('DOCKER_')) throw error;
+      return { apps: [], dockerProblem: describeError(error) };
+    }
+  }
+
+  async addApp(input: NewApp): Promise<App> {
+    const { apps, clock, repositories, secrets } = this.#parts;
+    assertCronRule(input.policy.schedule, clock.now());
+    const discovered =
+      input.type === 'docker'
+        ? await discoverApps({ docker: await this.#parts.docker.get(), apps: await apps.list() })
+        : [];
+    const planned = await planNewApp({ input, discovered });
+    if (await apps.find(planned.id)) {
+      throw new AppError('APP_EXISTS', `There is an app ${planned.id} already.`, {
+        hint: 'Give another id, or remove that app first; its snapshots stay.',
+        context: { appId: planned.id },
+      });
+    }
+    const { id: repositoryId } = await repositories.ensure();
+    for (const { name, value } of planned.secrets) await secrets.set(name, value);
+    const { secrets: _, ...facts } = planned;
+    const app = appSchema.parse({ ...facts, policy: input.policy, repositoryId, createdAt: clock.now().toISOString() });
+    await apps.add(app);
+    return app;
+  }
+
+  async listApps(): Promise<AppOverview[]> {
+    const apps = await this.#parts.apps.list();
+    return Promise.all(apps.map((app) => this.#overview(app)));
+  }
+
+  async getApp(appId: string): Promise<AppOverview> {
+    return this.#overview(await this.#parts.apps.get(appId));
+  }
+
+  async #overview(app: App): Promise<AppOverview> {
+    const { snapshots, jobs, clock } = this.#parts;
+    const facts = await snapshots.facts(app.id);
+    const protection = protectionOf({
+      app,
+      snapshots: facts,
+      lastSnapshotJob: await jobs.newestEnded(app.id, 'snapshot'),
+      nextRunAt: await this.#scheduler.nextRunAt(app),
+      runningJobId: await jobs.activeOf(app.id),
+      now: clock.now(),
+    });
+    return { app, protection, bytes: facts.newest?.bytes ?? null };
+  }
+
+  async removeApp(appId: string): Promise<void> {
+    const { apps, secrets, clock } = this.#parts;
+    const app = await apps.get(appId);
+    await apps.remove(appId, clock.now());
+    for (const component of app.components) {
+      if (component.kind === 'database' && component.source.type === 'url') {
+        await secrets.remove(component.source.urlSecret);
+      }
+    }
+  }
+
+  async updatePolicy(appId: string, policy: Policy): Promise<App> {
+    const { apps, clock } = this.#parts;
+    assertCronRule(policy.schedule, clock.now());
+    const app = { ...(await apps.get(appId)), policy };
+    await apps.update(app);
+    return app;
+  }
+
+  async listSnapshots(appId: string) {
+    await this.#parts.apps.get(appId);
+    return this.#parts.snapshots.list(appId);
+  }
+
+  async getSnapshot(appId: string, name: string) {
+    const { pool, snapshots } = this.#parts;
+    const app = await this.#parts.apps.get(appId);
+    const snapshot = await snapshots.find(appId, name);
+    return { snapshot, manifest: await this.#runs.manifest(await pool.get(app.repositoryId), snapshot.id) };
+  }
+
+  startSnapshot: Varve['startSnapshot'] = (appId, input, requestedBy) => this.#runs.snapshot(appId, input, requestedBy);
+
+  planRestore: Varve['planRestore'] = (appId, request) =>
+    this.#runs.planRestore(appId, request, new AbortController().signal);
+
+  startRestore: Varve['startRestore'] = (appId, run, requestedBy) => this.#runs.restore(appId, run, requestedBy);
+
+  previewRetention: Varve['previewRetention'] = (appId) => this.#runs.previewRetention(appId);
+
+  startForget: Varve['startForget'] = (appId, run, requestedBy) =>
+    this.#runs.forget(appId, run.fingerprint, requestedBy);
+
+  startCheck: Varve['startCheck'] = ({ readData }, requestedBy) => this.#runs.check(readData, requestedBy);
+
+  listJobs: Varve['listJobs'] = ({ appId, before, limit = defaultJobLimit } = {}) =>
+    this.#parts.jobs.list({ appId, before, limit: Math.max(1, Math.min(limit, maxJobLimit)) });
+
+  async getJob(jobId: string) {
+    const job = await this.#parts.jobs.get(jobId);
+    return { job, log: await this.#parts.log.list(jobId) };
+  }
+
+  cancelJob: Varve['cancelJob'] = (jobId) => this.#parts.engine.cancel(jobId);
+
+  async waitForJob(jobId: string, options: WaitForJob = {}): Promise<Job> {
+    const { feed, jobs } = this.#parts;
+    const { signal, onEvent } = options;
+    const stop = new AbortController();
+    const either = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+    const from = await feed.position();
+    const now = await jobs.get(jobId);
+    if (!activeStates.includes(now.state)) return now;
+    for await (const event of feed.events({ signal: either, from })) {
+      const isMine = event.type === 'job' ? event.job.id === jobId : event.type === 'job-log' && event.jobId === jobId;
+      if (isMine) onEvent?.(event);
+      if (isMine && event.type === 'job' && !activeStates.includes(event.job.state)) return event.job;
+    }
+    throw cancelledError(signal);
+  }
+
+  events: Varve['events'] = ({ signal }) => this.#parts.feed.events({ signal });
+
+  async listAlerts(filter: { readonly open?: boolean | undefined } = {}) {
+    // Without a server nobody else looks whether a backup is missing.
+    if (!this.#isBackground) await this.#parts.monitor.evaluate();
+    return this.#parts.alerts.list(filter);
+  }
+
+  async getRepository() {
+    const row = await this.#parts.repositoryStore.current();
+    return row ? this.#parts.repositories.describe(row) : null;
+  }
+
+  recoveryKit: Varve['recoveryKit'] = () => this.#parts.repositories.recoveryKit();
+
+  async confirmRecoveryKit(): Promise<void> {
+    const { id } = await this.#parts.repositoryStore.require();
+    await this.#parts.repositoryStore.confirmRecoveryKit(id);
+  }
+
+  connectRepository: Varve['connectRepository'] = async (options) => {
+    const { repositories, pool, snapshots, logger } = this.#parts;
+    const info = await repositories.connect(options);
+    if (!options.create && info.state === 'ready') {
+      await syncSnapshots({ repository: await pool.get(info.id), snapshots, logger });
+    }
+    return info;
+  };
+
+  getSettings: Varve['getSettings'] = () => this.#parts.settings.read();
+
+  updateSettings: Varve['updateSettings'] = (update) => this.#parts.settings.update(update);
+
+  async sendTestEmail(): Promise<void> {
+    const email = await this.#parts.settings.email();
+    assertUsable({ ...email, enabled: true });
+    const letter = testLetter(email.language, this.#parts.hostName);
+    await sendLetter({ settings: email, password: await this.#parts.settings.emailPassword(), letter });
+  }
+
+  doctor: Varve['doctor'] = () => runDoctor(this.#parts);
+
+  rebuildCatalogue: Varve['rebuildCatalogue'] = () => rebuild(this.#parts);
+
+  openAccountsDatabase(): DatabaseSync {
+    return openSqlite(this.#parts.paths.accounts);
+  }
+
+  async serverSecret(name: string): Promise<Secret> {
+    const key = `server:${name}`;
+    const known = await this.#parts.secrets.get(key);
+    if (known) return known;
+    const made = new Secret(randomBytes(32).toString('base64url'));
+    await this.#parts.secrets.set(key, made);
+    return made;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#owned.disposeAsync();
+  }
+}
