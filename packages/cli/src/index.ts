@@ -1,0 +1,2 @@
+export { runCli, type RunOptions } from './run.ts';
+export { textOutput, type Io, type TextOutput } from './io.ts';
