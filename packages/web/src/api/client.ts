@@ -1,0 +1,170 @@
+// The API as typed functions. Every answer is parsed by the contract's schema, so that a page never works on something else
+// than it was written for; every failure is an ApiProblem with code, message and hint.
+
+import {
+  alertSchema,
+  apiErrorSchema,
+  appOverviewSchema,
+  appSchema,
+  appSnapshotSchema,
+  discoveredAppSchema,
+  doctorCheckSchema,
+  jobDetailsSchema,
+  jobSchema,
+  recoveryKitSchema,
+  repositoryInfoSchema,
+  restorePlanSchema,
+  retentionPreviewSchema,
+  sessionStateSchema,
+  settingsSchema,
+  snapshotDetailsSchema,
+} from '@varve/contract';
+import type {
+  NewAppInput,
+  NewOwner,
+  NewSnapshot,
+  PolicyInput,
+  RestoreRequestInput,
+  SettingsUpdate,
+  SignIn,
+} from '@varve/contract';
+import { z } from 'zod';
+
+/** A request that did not succeed: the server's words, or ours when it did not answer at all. */
+export class ApiProblem extends Error {
+  readonly code: string;
+  readonly hint: string | null;
+  /** HTTP status; 0 when there was no answer. */
+  readonly status: number;
+
+  constructor(problem: { code: string; message: string; hint: string | null; status: number }) {
+    super(problem.message);
+    this.name = 'ApiProblem';
+    this.code = problem.code;
+    this.hint = problem.hint;
+    this.status = problem.status;
+  }
+}
+
+interface RequestOptions {
+  readonly method?: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  readonly body?: unknown;
+  readonly signal?: AbortSignal | undefined;
+}
+
+async function request<T>(path: string, schema: z.ZodType<T>, options: RequestOptions = {}): Promise<T> {
+  const response = await send(path, options);
+  const text = await response.text();
+  const body = parseJson(text);
+  if (!response.ok) throw problemOf(response, body);
+  const parsed = schema.safeParse(body);
+  if (parsed.success) return parsed.data;
+  throw new ApiProblem({
+    code: 'ANSWER_UNEXPECTED',
+    message: `${path}: ${z.prettifyError(parsed.error)}`,
+    hint: null,
+    status: response.status,
+  });
+}
+
+async function send(path: string, { method = 'GET', body, signal }: RequestOptions): Promise<Response> {
+  try {
+    return await fetch(`/api${path}`, {
+      method,
+      credentials: 'same-origin',
+      headers: body === undefined ? { accept: 'application/json' } : { 'content-type': 'application/json' },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(signal === undefined ? {} : { signal }),
+    });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ApiProblem({ code: 'NETWORK', message: `${method} ${path}`, hint: null, status: 0 });
+  }
+}
+
+function parseJson(text: string): unknown {
+  if (text === '') return null;
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+function problemOf(response: Response, body: unknown): ApiProblem {
+  const parsed = apiErrorSchema.safeParse(body);
+  if (parsed.success) {
+    const { code, message, hint } = parsed.data.error;
+    return new ApiProblem({ code, message, hint, status: response.status });
+  }
+  const message = `HTTP ${response.status} ${response.statusText}`.trim();
+  return new ApiProblem({ code: 'ANSWER_UNEXPECTED', message, hint: null, status: response.status });
+}
+
+/** Answers whose body says nothing that a page needs. */
+const nothing = z.unknown().transform(() => undefined);
+
+const discoverySchema = z.object({
+  apps: z.array(discoveredAppSchema),
+  dockerProblem: z.object({ code: z.string(), message: z.string(), hint: z.string().nullable() }).nullable(),
+});
+
+interface Read {
+  readonly signal?: AbortSignal | undefined;
+}
+
+const at = (id: string): string => `/apps/${encodeURIComponent(id)}`;
+
+export const api = {
+  session: (o: Read = {}) => request('/session', sessionStateSchema, o),
+  setUp: (body: NewOwner) => request('/setup', nothing, { method: 'POST', body }),
+  signIn: (body: SignIn) => request('/sign-in', nothing, { method: 'POST', body }),
+  signOut: () => request('/sign-out', nothing, { method: 'POST', body: {} }),
+
+  apps: (o: Read = {}) => request('/apps', z.array(appOverviewSchema), o),
+  app: (id: string, o: Read = {}) => request(at(id), appOverviewSchema, o),
+  discover: (o: Read = {}) => request('/apps/discover', discoverySchema, o),
+  addApp: (body: NewAppInput) => request('/apps', appSchema, { method: 'POST', body }),
+  removeApp: (id: string) => request(at(id), nothing, { method: 'DELETE' }),
+  updatePolicy: (id: string, body: PolicyInput) => request(`${at(id)}/policy`, appSchema, { method: 'PUT', body }),
+
+  snapshots: (id: string, o: Read = {}) => request(`${at(id)}/snapshots`, z.array(appSnapshotSchema), o),
+  snapshot: (id: string, snapshotId: string, o: Read = {}) =>
+    request(`${at(id)}/snapshots/${encodeURIComponent(snapshotId)}`, snapshotDetailsSchema, o),
+  startSnapshot: (id: string, body: NewSnapshot) => request(`${at(id)}/snapshots`, jobSchema, { method: 'POST', body }),
+
+  planRestore: (id: string, body: RestoreRequestInput, o: Read = {}) =>
+    request(`${at(id)}/restore-plans`, restorePlanSchema, { method: 'POST', body, ...o }),
+  startRestore: (id: string, body: RestoreRequestInput & { fingerprint: string }) =>
+    request(`${at(id)}/restores`, jobSchema, { method: 'POST', body }),
+
+  retention: (id: string, o: Read = {}) => request(`${at(id)}/retention`, retentionPreviewSchema, o),
+  startForget: (id: string, fingerprint: string) =>
+    request(`${at(id)}/retention`, jobSchema, { method: 'POST', body: { fingerprint } }),
+
+  jobs: (query: { appId?: string; limit?: number } = {}, o: Read = {}) =>
+    request(`/jobs${queryText(query)}`, z.array(jobSchema), o),
+  job: (id: string, o: Read = {}) => request(`/jobs/${encodeURIComponent(id)}`, jobDetailsSchema, o),
+  cancelJob: (id: string) => request(`/jobs/${encodeURIComponent(id)}/cancel`, jobSchema, { method: 'POST', body: {} }),
+
+  alerts: (o: Read = {}) => request('/alerts', z.array(alertSchema), o),
+  openAlerts: (o: Read = {}) => request('/alerts?open=true', z.array(alertSchema), o),
+
+  repository: (o: Read = {}) => request('/repository', repositoryInfoSchema.nullable(), o),
+  startCheck: (readData: boolean) => request('/repository/check', jobSchema, { method: 'POST', body: { readData } }),
+  recoveryKit: (password: string) =>
+    request('/repository/recovery-kit', recoveryKitSchema, { method: 'POST', body: { password } }),
+  confirmRecoveryKit: () => request('/repository/recovery-kit/confirm', nothing, { method: 'POST', body: {} }),
+
+  settings: (o: Read = {}) => request('/settings', settingsSchema, o),
+  updateSettings: (body: SettingsUpdate) => request('/settings', settingsSchema, { method: 'PUT', body }),
+  sendTestEmail: () => request('/settings/test-email', nothing, { method: 'POST', body: {} }),
+  doctor: (o: Read = {}) => request('/doctor', z.array(doctorCheckSchema), o),
+};
+
+function queryText(query: Readonly<Record<string, string | number | undefined>>): string {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) if (value !== undefined) parameters.set(name, String(value));
+  const text = parameters.toString();
+  return text === '' ? '' : `?${text}`;
+}

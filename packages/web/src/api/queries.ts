@@ -1,0 +1,58 @@
+// What pages read, by cache key. The event stream keeps these fresh; they are read again when it was interrupted.
+
+import { queryOptions } from '@tanstack/react-query';
+import { api } from './client.ts';
+
+/** How many jobs a page asks for at most. */
+export const jobLimit = 200;
+
+export const keys = {
+  session: ['session'],
+  apps: ['apps'],
+  app: (id: string) => ['app', id],
+  snapshots: (id: string) => ['app', id, 'snapshots'],
+  snapshot: (id: string, snapshotId: string) => ['app', id, 'snapshots', snapshotId],
+  retention: (id: string) => ['app', id, 'retention'],
+  jobs: ['jobs'],
+  appJobs: (id: string) => ['jobs', id],
+  job: (id: string) => ['job', id],
+  alerts: ['alerts'],
+  openAlerts: ['alerts', 'open'],
+  repository: ['repository'],
+  settings: ['settings'],
+  doctor: ['doctor'],
+  discovery: ['discovery'],
+} as const;
+
+/** One type for both, so that a page may choose between them. */
+function jobsKey(appId: string | undefined): readonly string[] {
+  return appId === undefined ? keys.jobs : keys.appJobs(appId);
+}
+
+export const queries = {
+  session: () => queryOptions({ queryKey: keys.session, queryFn: (o) => api.session(o), staleTime: 60_000 }),
+  apps: () => queryOptions({ queryKey: keys.apps, queryFn: (o) => api.apps(o) }),
+  app: (id: string) => queryOptions({ queryKey: keys.app(id), queryFn: (o) => api.app(id, o) }),
+  snapshots: (id: string) => queryOptions({ queryKey: keys.snapshots(id), queryFn: (o) => api.snapshots(id, o) }),
+  snapshot: (id: string, snapshotId: string) =>
+    queryOptions({
+      queryKey: keys.snapshot(id, snapshotId),
+      queryFn: (o) => api.snapshot(id, snapshotId, o),
+      staleTime: 300_000,
+    }),
+  retention: (id: string) =>
+    queryOptions({ queryKey: keys.retention(id), queryFn: (o) => api.retention(id, o), gcTime: 0 }),
+  /** Of one app, or of all. */
+  jobs: (appId?: string) =>
+    queryOptions({
+      queryKey: jobsKey(appId),
+      queryFn: (o) => api.jobs(appId === undefined ? { limit: jobLimit } : { appId, limit: jobLimit }, o),
+    }),
+  job: (id: string) => queryOptions({ queryKey: keys.job(id), queryFn: (o) => api.job(id, o) }),
+  alerts: () => queryOptions({ queryKey: keys.alerts, queryFn: (o) => api.alerts(o) }),
+  openAlerts: () => queryOptions({ queryKey: keys.openAlerts, queryFn: (o) => api.openAlerts(o) }),
+  repository: () => queryOptions({ queryKey: keys.repository, queryFn: (o) => api.repository(o) }),
+  settings: () => queryOptions({ queryKey: keys.settings, queryFn: (o) => api.settings(o) }),
+  doctor: () => queryOptions({ queryKey: keys.doctor, queryFn: (o) => api.doctor(o), staleTime: 60_000 }),
+  discovery: () => queryOptions({ queryKey: keys.discovery, queryFn: (o) => api.discover(o), staleTime: 30_000 }),
+};

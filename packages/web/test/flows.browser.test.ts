@@ -1,0 +1,214 @@
+// What people do in the pages, in a real browser against fixtures: the requests that go out and what is shown while the
+// event stream speaks.
+
+import { execFileSync } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { chromiumPath, launchBrowser, visit } from './browser.ts';
+import type { Visitor } from './browser.ts';
+import { startFixtureServer } from './fixture-server.ts';
+import type { FixtureServer, Scenario } from './fixture-server.ts';
+
+const webRoot = fileURLToPath(new URL('../dist', import.meta.url));
+const wide = { language: 'en', theme: 'light', width: 1280 } as const;
+const skipReason = chromiumPath === undefined ? ' (skipped: no Chromium)' : '';
+if (skipReason !== '') console.log(`flows in a browser${skipReason}`);
+
+let browser: Browser;
+
+describe.skipIf(skipReason !== '')(`flows in a browser${skipReason}`, () => {
+  beforeAll(async () => {
+    execFileSync(process.execPath, [fileURLToPath(new URL('../../../scripts/build-web.ts', import.meta.url))]);
+    browser = await launchBrowser();
+  });
+
+  afterAll(() => browser.close());
+
+  test('the owner is made with the token of the address, and sees what can be protected', async () => {
+    await using stage = await open('setup', '/#token=abc-123');
+    const { page, server } = stage;
+    await page.getByLabel('Name').fill('Ana');
+    await page.getByLabel('E-mail').fill('ana@example.com');
+    await page.getByLabel('Password').fill('short');
+    await page.getByRole('button', { name: 'Create the account' }).click();
+    await page.getByText('The password needs at least 10 characters.').waitFor();
+    await page.getByLabel('Password').fill('correct horse battery');
+    await page.getByRole('button', { name: 'Create the account' }).click();
+    await page.getByRole('heading', { name: 'No app is protected yet' }).waitFor();
+    expect(server.requests.find(({ line }) => line === 'POST /setup')?.body).toEqual({
+      name: 'Ana',
+      email: 'ana@example.com',
+      password: 'correct horse battery',
+      setupToken: 'abc-123',
+    });
+    expect(new URL(page.url()).hash).toBe('');
+    expect(stage.complaints).toEqual([]);
+  });
+
+  test('a wrong password is told with its remedy, and signing in leads to the page that was asked for', async () => {
+    await using stage = await open('signed-out', '/jobs');
+    const { page } = stage;
+    await page.getByLabel('E-mail').fill('ana@example.com');
+    await page.getByLabel('Password').fill('wrong password');
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByRole('alert').getByText('Check both and try again.').waitFor();
+    await page.getByLabel('Password').fill('correct horse battery');
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByRole('heading', { name: 'Jobs', exact: true }).waitFor();
+    expect(stage.complaints).toEqual([]);
+  });
+
+  test('one click protects a discovered app and takes its first snapshot', async () => {
+    await using stage = await open('empty', '/');
+    await stage.page.getByRole('button', { name: 'Protect shop' }).click();
+    await expect.poll(() => stage.server.requests.map(({ line }) => line)).toContain('POST /apps');
+    expect(stage.server.requests.find(({ line }) => line === 'POST /apps')?.body).toEqual({
+      type: 'docker',
+      project: 'shop',
+      id: 'shop',
+      name: 'shop',
+      withoutComponents: [],
+      code: [],
+    });
+  });
+
+  test('a restore asks for the name of the app, then shows its steps live and how it ended', async () => {
+    await using stage = await open('full', '/apps/ferreteria');
+    const { page, server } = stage;
+    await page
+      .getByRole('link', { name: /^Restore the snapshot of/ })
+      .first()
+      .click();
+    const run = page.getByRole('button', { name: 'Restore now' });
+    await page.getByLabel('Name of the app').fill('ferreteria');
+    await run.click();
+    await page.getByText('This is not the name of the app.').waitFor();
+    expect(server.requests.some(({ line }) => line.endsWith('/restores'))).toBe(false);
+    await page.getByLabel('Take a snapshot of the present state first').uncheck();
+    await page.getByText('No safety snapshot: this restore cannot be undone').waitFor();
+    await page.getByLabel('Take a snapshot of the present state first').check();
+    await page.getByLabel('Only some components').check();
+    await page.getByLabel('addons').uncheck();
+    await expect.poll(() => page.getByText('Set the code of addons').count()).toBe(0);
+    await page.getByLabel('Name of the app').fill('Ferretería Central');
+    await run.click();
+    await page.locator('[aria-current=step]').waitFor();
+    await page.getByText('Step restore-database:db.').waitFor();
+    await page.getByText('The app is back', { exact: true }).waitFor();
+    expect(server.requests.find(({ line }) => line.endsWith('/restores'))?.body).toMatchObject({
+      safetySnapshot: true,
+      components: ['db', 'web-data'],
+      fingerprint: expect.stringMatching(/^[0-9a-f]{64}$/) as string,
+    });
+    expect(stage.complaints).toEqual([]);
+  });
+
+  test('the kit is shown for the password only, downloaded, confirmed, and then no longer asked for', async () => {
+    await using stage = await open('full', '/');
+    const { page, server } = stage;
+    await page.getByRole('link', { name: 'Show the recovery kit' }).click();
+    await page.getByLabel('Your password').fill('correct horse battery');
+    await page.getByRole('button', { name: 'Show the kit' }).click();
+    const download = page.waitForEvent('download');
+    await page.getByRole('button', { name: 'Download as text' }).click();
+    const text = await readFile(await (await download).path(), 'utf8');
+    expect(text).toContain('gravel-otter-lantern-sixteen-maple-quartz');
+    const confirm = page.getByRole('button', { name: 'Confirm' });
+    expect(await confirm.isDisabled()).toBe(true);
+    await page.getByLabel('I have stored it outside this machine').check();
+    await confirm.click();
+    await page.getByText('You confirmed that it is kept elsewhere.').waitFor();
+    expect(server.requests.map(({ line }) => line)).toContain('POST /repository/recovery-kit/confirm');
+    await page.getByRole('link', { name: 'Apps', exact: true }).click();
+    await page.getByRole('heading', { name: 'Apps', exact: true }).waitFor();
+    expect(await page.getByText('Keep the recovery kit somewhere else').count()).toBe(0);
+    expect(stage.complaints).toEqual([]);
+  });
+
+  test('language and theme are switched at once and kept', async () => {
+    await using stage = await open('full', '/');
+    const { page } = stage;
+    await page.getByRole('button', { name: /Account and appearance/ }).click();
+    await page.getByRole('menuitemradio', { name: 'Español' }).click();
+    await page.getByRole('heading', { name: '2 aplicaciones necesitan atención' }).waitFor();
+    await page.getByRole('button', { name: /Cuenta y apariencia/ }).click();
+    await page.getByRole('menuitemradio', { name: 'Oscuro' }).click();
+    await page.reload();
+    await page.getByRole('heading', { name: 'Aplicaciones', exact: true }).waitFor();
+    expect(await themeAndLanguage(page)).toEqual(['dark', 'es']);
+    expect(stage.complaints).toEqual([]);
+  });
+
+  test('a lost event stream is told and comes back by itself', async () => {
+    await using stage = await open('full', '/');
+    const { page, server } = stage;
+    await page.getByRole('heading', { name: 'Apps', exact: true }).waitFor();
+    await page.waitForTimeout(300);
+    server.dropEvents();
+    await page.getByText('Reconnecting…').waitFor();
+    await page.getByText('Reconnecting…').waitFor({ state: 'hidden' });
+  });
+
+  test('the timeline is walked with arrow keys, and a day shows its snapshots only', async () => {
+    await using stage = await open('full', '/apps/ferreteria');
+    const { page } = stage;
+    const days = page.locator('[aria-labelledby=timeline-title] ol button');
+    await days.last().focus();
+    await page.keyboard.press('ArrowLeft');
+    await page.keyboard.press('Enter');
+    await page.getByRole('button', { name: /^Only/ }).waitFor();
+    const shown = await page.locator('[aria-labelledby=snapshots-title] li time:first-child').allTextContents();
+    expect(new Set(shown.filter((text) => text.includes(',')).map((text) => text.split(',')[0])).size).toBe(1);
+    await page.getByRole('button', { name: /^Only/ }).click();
+    expect(await page.getByRole('button', { name: /^Only/ }).count()).toBe(0);
+  });
+
+  test('a policy is edited with its next runs and what its retention would do, then saved', async () => {
+    await using stage = await open('full', '/apps/ferreteria');
+    const { page, server } = stage;
+    await page.getByRole('button', { name: 'Edit the policy' }).click();
+    await page.getByLabel('How often').selectOption('own');
+    await page.getByLabel('Cron expression').fill('never');
+    await page.getByText('This is not a valid cron expression.').waitFor();
+    expect(await page.getByRole('button', { name: 'Save' }).isDisabled()).toBe(true);
+    await page.getByLabel('Cron expression').fill('30 3 * * *');
+    await page.getByLabel('Daily').fill('0');
+    await page.getByLabel('Weekly').fill('0');
+    await page.getByLabel('Monthly').fill('0');
+    await page.getByText('Keep at least one snapshot').waitFor();
+    await page.getByLabel('Last', { exact: true }).fill('3');
+    await page.getByText('3 stay').waitFor();
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByRole('dialog').waitFor({ state: 'hidden' });
+    expect(server.requests.find(({ line }) => line.endsWith('/policy'))?.body).toMatchObject({
+      schedule: { enabled: true, cron: '30 3 * * *', timeZone: 'Europe/Madrid' },
+      retention: { keepLast: 3, keepDaily: 0, keepWeekly: 0, keepMonthly: 0 },
+    });
+    expect(stage.complaints).toEqual([]);
+  });
+});
+
+interface Stage extends Visitor {
+  readonly server: FixtureServer;
+}
+
+async function open(scenario: Scenario, path: string): Promise<Stage> {
+  const server = await startFixtureServer({ webRoot, scenario });
+  const visitor = await visit(browser, server.url, wide);
+  await visitor.page.goto(`${server.url}${path}`);
+  return {
+    page: visitor.page,
+    complaints: visitor.complaints,
+    server,
+    async [Symbol.asyncDispose]() {
+      await visitor[Symbol.asyncDispose]();
+      await server[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function themeAndLanguage(page: Page): Promise<(string | undefined)[]> {
+  return page.evaluate(() => [document.documentElement.dataset['theme'], document.documentElement.lang]);
+}
