@@ -1,0 +1,71 @@
+import { readdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { dockerLab, suiteName } from '@varve/testing';
+import { execa } from 'execa';
+import { afterAll, describe, expect, test } from 'vitest';
+
+const launcher = fileURLToPath(new URL('../../../varve', import.meta.url));
+const lab = await dockerLab();
+const minutes = 60_000;
+
+const demoFolders = (): string[] => readdirSync(tmpdir()).filter((name) => name.startsWith('varve-demo-'));
+
+function expectProof(output: string): void {
+  const proofs = output.split('\n').filter((line) => /^ {3}[✓✗]/.test(line));
+  expect(proofs).toHaveLength(7);
+  expect(proofs.filter((line) => line.includes('✗'))).toEqual([]);
+  expect(output).toContain('0 invoice files');
+  expect(output).toContain('Everything is back');
+}
+
+describe('the demonstration', () => {
+  test(
+    'without Docker brings every row, file and commit back, and leaves nothing behind',
+    { timeout: 4 * minutes },
+    async () => {
+      const before = demoFolders();
+      const { stdout } = await execa(launcher, ['demo', '--no-serve', '--no-docker']);
+      expect(stdout).toContain('on a PostgreSQL that came with npm');
+      expectProof(stdout);
+      expect(demoFolders()).toEqual(before);
+    },
+  );
+
+  test('serves the page until it is interrupted, and removes what it made', { timeout: 4 * minutes }, async () => {
+    const before = demoFolders();
+    const child = execa(launcher, ['demo', '--no-docker', '--listen', '127.0.0.1:0'], { all: true, reject: false });
+    let output = '';
+    for await (const line of child.iterable({ from: 'all' })) {
+      output += `${line}\n`;
+      if (!line.includes('Ctrl-C ends')) continue;
+      const url = /The page is at (\S+)/.exec(output)?.[1] ?? '';
+      const state = (await (await fetch(`${url}/api/session`)).json()) as { setupNeeded: boolean };
+      expect(state.setupNeeded).toBe(false);
+      child.kill('SIGINT');
+    }
+    const { exitCode } = await child;
+    expect(output).toContain('sign in as demo@example.com');
+    expect([0, 130]).toContain(exitCode);
+    expect(demoFolders()).toEqual(before);
+  });
+});
+
+describe.skipIf(!lab.available)(suiteName('the demonstration in Docker', lab), () => {
+  afterAll(() => lab[Symbol.asyncDispose]());
+
+  test(
+    'brings every row, file and commit back, and removes its containers and volumes',
+    { timeout: 5 * minutes },
+    async () => {
+      const { stdout } = await execa(launcher, ['demo', '--no-serve', '--image', lab.image], {
+        env: { DOCKER_HOST: lab.host },
+      });
+      expect(stdout).toContain('The app runs in Docker');
+      expectProof(stdout);
+      const filter = 'label=com.docker.compose.project=varve-demo-shop';
+      expect(await lab.docker('ps', '-aq', '--filter', filter)).toBe('');
+      expect(await lab.docker('volume', 'ls', '-q', '--filter', filter)).toBe('');
+    },
+  );
+});
