@@ -1,0 +1,108 @@
+// A storage that fails on demand: at the n-th call that changes something, before it happens, after it happened (the answer is
+// lost), or in its middle (half a file). What a test enumerates to prove that a crash at any point is harmless.
+
+import { AppError } from '@varve/base';
+import type {
+  FileHandle,
+  FileInfo,
+  FileType,
+  ListOptions,
+  LoadOptions,
+  Storage,
+  StorageCallOptions,
+} from '@varve/storage';
+
+/**
+ * `before`: nothing happened. `after`: it happened, but the caller is told that it failed. `torn`: half of the file is there
+ * under its name, what a storage that breaks the contract would leave; a torn removal is one that did not happen.
+ */
+export type FaultKind = 'before' | 'after' | 'torn';
+
+export interface FaultPlan {
+  /** The call that fails, counted from 1 over `save` and `remove`; 0 for none. */
+  readonly failingCall: number;
+  readonly kind: FaultKind;
+  /** Whether every later changing call fails too, as after the death of the process or the network. Default true. */
+  readonly staysDown?: boolean;
+  /** Whether a load, counted from 1, comes back with a flipped bit, as from a bad network or disk. */
+  readonly flipsLoad?: (handle: FileHandle, call: number) => boolean;
+}
+
+/** A call that changed, or tried to change, something. */
+export interface MutatingCall {
+  readonly call: 'save' | 'remove';
+  readonly handle: FileHandle;
+}
+
+export class FaultyStorage implements Storage {
+  readonly location: string;
+  readonly connections: number;
+  /** Every changing call so far, in order of arrival. */
+  readonly calls: MutatingCall[] = [];
+  readonly #inner: Storage;
+  readonly #plan: FaultPlan;
+  #loads = 0;
+
+  /** Wraps `inner`, which it does not close. */
+  constructor(inner: Storage, plan: FaultPlan = { failingCall: 0, kind: 'before' }) {
+    this.#inner = inner;
+    this.#plan = plan;
+    this.location = inner.location;
+    this.connections = inner.connections;
+  }
+
+  create(options?: StorageCallOptions): Promise<void> {
+    return this.#inner.create(options);
+  }
+
+  async save(
+    handle: FileHandle,
+    data: Uint8Array | readonly Uint8Array[],
+    options?: StorageCallOptions,
+  ): Promise<void> {
+    const run = (): Promise<void> => this.#inner.save(handle, data, options);
+    await this.#change({ call: 'save', handle }, run, async () => {
+      const whole = data instanceof Uint8Array ? data : Buffer.concat(data);
+      await this.#inner.save(handle, whole.subarray(0, whole.length >> 1), options);
+    });
+  }
+
+  async remove(handle: FileHandle, options?: StorageCallOptions): Promise<void> {
+    await this.#change(
+      { call: 'remove', handle },
+      () => this.#inner.remove(handle, options),
+      async () => {},
+    );
+  }
+
+  async load(handle: FileHandle, options?: LoadOptions): Promise<Uint8Array> {
+    const call = ++this.#loads;
+    const bytes = Buffer.from(await this.#inner.load(handle, options));
+    const middle = bytes.length >> 1;
+    if (bytes.length > 0 && this.#plan.flipsLoad?.(handle, call)) bytes[middle] = (bytes[middle] ?? 0) ^ 1;
+    return bytes;
+  }
+
+  stat(handle: FileHandle, options?: StorageCallOptions): Promise<FileInfo> {
+    return this.#inner.stat(handle, options);
+  }
+
+  list(type: FileType, options?: ListOptions): AsyncIterable<FileInfo> {
+    return this.#inner.list(type, options);
+  }
+
+  async close(): Promise<void> {}
+
+  async #change(call: MutatingCall, run: () => Promise<void>, tear: () => Promise<void>): Promise<void> {
+    const number = this.calls.push(call);
+    const { failingCall, kind, staysDown = true } = this.#plan;
+    if (failingCall === 0 || number < failingCall || (number > failingCall && !staysDown)) return run();
+    // A dead process does nothing more: only the failing call itself may still have an effect.
+    if (number === failingCall && kind === 'after') await run();
+    if (number === failingCall && kind === 'torn') await tear();
+    throw new AppError(
+      'STORAGE_UNREACHABLE',
+      `The ${call.call} of a ${call.handle.type} file failed as planned (call ${number}).`,
+    );
+  }
+}
