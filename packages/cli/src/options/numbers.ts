@@ -1,4 +1,4 @@
-// Numbers given as options.
+// Numbers and durations given as options.
 
 import { InvalidArgumentError } from 'commander';
 
@@ -14,4 +14,15 @@ export function wholeNumber(limits: { readonly min: number; readonly max: number
 /** Collects an option that may be given several times. */
 export function collect(value: string, previous: readonly string[] = []): string[] {
   return [...previous, value];
+}
+
+const durationUnitMs = { s: 1000, m: 60_000, h: 3_600_000 } as const;
+
+/** Parses durations such as `90s`, `5m`, `1h30m` into milliseconds. */
+export function duration(text: string): number {
+  const parts = [...text.matchAll(/(\d+)([smh])/g)];
+  if (parts.length === 0 || parts.map(([part]) => part).join('') !== text) {
+    throw new InvalidArgumentError('It must be a duration such as 30s, 5m or 1h30m.');
+  }
+  return parts.reduce((sum, [, count, unit]) => sum + Number(count) * durationUnitMs[unit as 's' | 'm' | 'h'], 0);
 }

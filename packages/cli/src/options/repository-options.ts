@@ -7,7 +7,7 @@ import type { Repository, SnapshotFilter } from '@varve/repository';
 import type { Storage } from '@varve/storage';
 import { Option, type Command } from 'commander';
 import type { Session } from '../session.ts';
-import { collect } from './numbers.ts';
+import { collect, duration } from './numbers.ts';
 import { readPassword, type PasswordOptions } from './password.ts';
 
 export interface RepositoryOptions extends PasswordOptions {
@@ -50,6 +50,44 @@ export async function openRepositoryFor(
   const repository = cleanup.use(await openRepository({ storage, password, signal: session.signal }));
   const owned = cleanup.move();
   return { repository, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+export interface LockCommandOptions extends RepositoryOptions {
+  /** False with `--no-lock`. */
+  readonly lock: boolean;
+  /** How long to wait for the locks of others; 0 when absent. */
+  readonly retryLock?: number;
+}
+
+/** Adds `--no-lock` and `--retry-lock`. */
+export function addLockOptions(command: Command): void {
+  const add = (option: Option): Command => command.addOption(option.helpGroup(group));
+  add(new Option('--no-lock', 'do not lock the repository, e.g. when it is read-only'));
+  add(new Option('--retry-lock <duration>', 'wait this long for the locks of others, e.g. 5m').argParser(duration));
+}
+
+export interface LockedRepository extends OpenedRepository {
+  /** Aborts when the user wants to stop, and when the lock is lost. */
+  readonly signal: AbortSignal;
+}
+
+/** Opens the repository and takes its lock, unless `--no-lock` was given. Disposing releases both. */
+export async function openLockedRepository(
+  session: Session,
+  options: LockCommandOptions,
+  { exclusive }: { readonly exclusive: boolean },
+): Promise<LockedRepository> {
+  const { lockRepository } = await import('@varve/repository');
+  await using cleanup = new AsyncDisposableStack();
+  const { repository } = cleanup.use(await openRepositoryFor(session, options));
+  let { signal } = session;
+  if (options.lock) {
+    const waitMs = options.retryLock ?? 0;
+    const lock = cleanup.use(await lockRepository(repository, { exclusive, signal, clock: session.clock, waitMs }));
+    signal = AbortSignal.any([signal, lock.signal]);
+  }
+  const owned = cleanup.move();
+  return { repository, signal, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 async function locationOf(session: Session, options: RepositoryOptions): Promise<string> {

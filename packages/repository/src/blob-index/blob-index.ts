@@ -101,6 +101,16 @@ export class BlobIndex {
     return this.#find(type, this.#firstSlot(type)) >= 0;
   }
 
+  /**
+   * The number of the first known copy, from 0 to below {@link BlobIndex.size}, or -1: what marks of blobs (in use, seen)
+   * are kept by. Numbers stay as they are while blobs are added.
+   */
+  entryOf(type: BlobType, id: string | Uint8Array): number {
+    this.#setKey(id);
+    const slot = this.#find(type, this.#firstSlot(type));
+    return slot < 0 ? -1 : this.#slots[slot]! - 1;
+  }
+
   /** The first known copy. */
   lookup(type: BlobType, id: string | Uint8Array): BlobLocation | undefined {
     this.#setKey(id);

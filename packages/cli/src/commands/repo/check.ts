@@ -2,13 +2,17 @@
 
 import { errorCodes, formatBytes } from '@varve/base';
 import { examples, type AddCommand } from '../../command.ts';
-import { addRepositoryOptions, openRepositoryFor, type RepositoryOptions } from '../../options/repository-options.ts';
+import {
+  addLockOptions,
+  addRepositoryOptions,
+  openLockedRepository,
+  type LockCommandOptions,
+} from '../../options/repository-options.ts';
 import { repositoryProgress } from '../../output/repository-progress.ts';
 import { counted, printable } from '../../output/text.ts';
 
-interface Options extends RepositoryOptions {
+interface Options extends LockCommandOptions {
   readonly readData?: boolean;
-  readonly lock: boolean;
 }
 
 export const addCheckCommand: AddCommand = (parent, register) => {
@@ -16,22 +20,17 @@ export const addCheckCommand: AddCommand = (parent, register) => {
     .command('check')
     .description('check a repository for errors; exit code 6 when there are some')
     .option('--read-data', 'read and verify all data too')
-    .option('--no-lock', 'do not lock the repository, e.g. when it is read-only')
     .addHelpText(
       'after',
       examples(['Structure only', 'varve repo check'], ['Every byte', 'varve repo check --read-data']),
     );
   addRepositoryOptions(command);
+  addLockOptions(command);
   register(command, async (session) => {
-    const { checkRepository, lockRepository } = await import('@varve/repository');
+    const { checkRepository } = await import('@varve/repository');
     const options = command.opts<Options>();
-    await using cleanup = new AsyncDisposableStack();
-    const { repository } = cleanup.use(await openRepositoryFor(session, options));
-    let { signal } = session;
-    if (options.lock) {
-      const lock = cleanup.use(await lockRepository(repository, { exclusive: true, signal, clock: session.clock }));
-      signal = AbortSignal.any([signal, lock.signal]);
-    }
+    await using opened = await openLockedRepository(session, options, { exclusive: true });
+    const { repository, signal } = opened;
     using progress = repositoryProgress(session, 'check');
     const report = await checkRepository(repository, {
       readData: options.readData ?? false,

@@ -7,16 +7,17 @@ import { examples, type AddCommand } from '../../command.ts';
 import { collect } from '../../options/numbers.ts';
 import {
   addFilterOptions,
+  addLockOptions,
   addRepositoryOptions,
   filterOf,
-  openRepositoryFor,
+  openLockedRepository,
   parseSnapshotPath,
-  type RepositoryOptions,
+  type LockCommandOptions,
 } from '../../options/repository-options.ts';
 import { repositoryProgress } from '../../output/repository-progress.ts';
 import { counted, printable } from '../../output/text.ts';
 
-interface Options extends RepositoryOptions {
+interface Options extends LockCommandOptions {
   readonly target: string;
   readonly include?: readonly string[];
   readonly exclude?: readonly string[];
@@ -24,7 +25,6 @@ interface Options extends RepositoryOptions {
   readonly overwrite: 'always' | 'if-changed' | 'if-newer' | 'never';
   readonly delete?: boolean;
   readonly dryRun?: boolean;
-  readonly lock: boolean;
 }
 
 export const addRepoRestoreCommand: AddCommand = (parent, register) => {
@@ -43,7 +43,6 @@ export const addRepoRestoreCommand: AddCommand = (parent, register) => {
     .option('--delete', 'remove what is in the folder but not in the snapshot')
     .option('--verify', 'read what was written and compare')
     .option('-n, --dry-run', 'only say what would be done')
-    .option('--no-lock', 'do not lock the repository, e.g. when it is read-only')
     .addHelpText(
       'after',
       examples(
@@ -53,18 +52,14 @@ export const addRepoRestoreCommand: AddCommand = (parent, register) => {
     );
   addFilterOptions(command);
   addRepositoryOptions(command);
+  addLockOptions(command);
   register(command, async (session) => {
-    const { lockRepository, restoreTree } = await import('@varve/repository');
+    const { restoreTree } = await import('@varve/repository');
     const options = command.opts<Options>();
     const { name, path } = parseSnapshotPath(command.args[0] ?? '');
     const target = resolve(session.io.cwd, options.target);
-    await using cleanup = new AsyncDisposableStack();
-    const { repository } = cleanup.use(await openRepositoryFor(session, options));
-    let { signal } = session;
-    if (options.lock) {
-      const lock = cleanup.use(await lockRepository(repository, { exclusive: false, signal, clock: session.clock }));
-      signal = AbortSignal.any([signal, lock.signal]);
-    }
+    await using opened = await openLockedRepository(session, options, { exclusive: false });
+    const { repository, signal } = opened;
     const snapshot = await repository.findSnapshot(name, filterOf(command), { signal });
     await repository.loadIndex({ signal });
     using progress = repositoryProgress(session, 'restore');
