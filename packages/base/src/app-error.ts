@@ -1,10 +1,11 @@
 // The one error type that crosses a room's border: what failed on which thing, what to do next, whether to try again.
 
+import { defaultHints } from './default-hints.ts';
 import { errorCodes, type ErrorCode } from './error-codes.ts';
 
 export interface AppErrorOptions {
-  /** What to do next, as an instruction to the user. */
-  readonly hint?: string;
+  /** What to do next, as an instruction to the user; what is general for the code when absent. */
+  readonly hint?: string | undefined;
   /** Facts that help a reader (names, sizes, counts). Never a secret. */
   readonly context?: Readonly<Record<string, unknown>>;
   /** True when the same call may succeed later without a change by the user. */
@@ -23,7 +24,7 @@ export class AppError extends Error {
   constructor(code: ErrorCode, message: string, options: AppErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
-    this.hint = options.hint;
+    this.hint = options.hint ?? defaultHints[code];
     this.context = options.context ?? {};
     this.retry = options.retry ?? false;
   }

@@ -18,6 +18,12 @@ import {
 } from '../src/index.ts';
 
 describe('an AppError', () => {
+  test('without a hint of its own has the general one of its code', () => {
+    expect(new AppError('REPOSITORY_DAMAGED', 'x').hint).toContain('check --read-data');
+    expect(new AppError('REPOSITORY_DAMAGED', 'x', { hint: 'Do this.' }).hint).toBe('Do this.');
+    expect(new AppError('USAGE_INVALID', 'x').hint).toBeUndefined();
+  });
+
   test('carries the exit code and HTTP status of its code', () => {
     const error = new AppError('REPOSITORY_LOCKED', 'locked', { hint: 'wait', retry: true });
     expect([error.exitCode, error.httpStatus, error.hint, error.retry]).toEqual([11, 423, 'wait', true]);
