@@ -124,6 +124,10 @@ describe('a local folder', () => {
       code: 'STORAGE_DENIED',
     });
     await expect(storage.remove({ type: 'index', name })).rejects.toMatchObject({ code: 'STORAGE_DENIED' });
+    await expect(openStorage(join(folder, 'other/place')).create()).rejects.toMatchObject({
+      code: 'STORAGE_DENIED',
+      message: expect.stringContaining('read-only'),
+    });
   });
 
   test('a location that is a file is invalid', async () => {

@@ -218,12 +218,19 @@ function ignoreUnsupported(error: unknown): void {
   if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'EOPNOTSUPP' && code !== 'ENOSYS') throw error;
 }
 
+/** Not Node's own recursion, which turns a read-only file system (EROFS) into a file that is missing (ENOENT). */
 async function makeFolder(path: string, options: { mode: number; recursive: boolean }): Promise<void> {
+  const { mode, recursive } = options;
   try {
-    const made = await mkdir(path, options);
-    if (made !== undefined || !options.recursive) await chmod(path, options.mode).catch(ignoreUnsupported);
+    await mkdir(path, { mode });
+    await chmod(path, mode).catch(ignoreUnsupported);
   } catch (error) {
-    if (systemErrorCode(error) !== 'EEXIST') throw error;
+    const reason = systemErrorCode(error);
+    if (reason === 'ENOENT' && recursive && dirname(path) !== path) {
+      await makeFolder(dirname(path), options);
+      return makeFolder(path, { mode, recursive: false });
+    }
+    if (reason !== 'EEXIST') throw error;
     if ((await stat(path)).isDirectory()) return;
     throw new AppError('STORAGE_LOCATION_INVALID', `${path} is there and is not a folder.`, { cause: error });
   }
