@@ -122,16 +122,11 @@ async function findKey(options: OpenRepositoryOptions & { readonly engine: Engin
     }
   }
   if (failures.length > 0) throw failures[0];
-  const tried =
-    names.length > maxKeysTried
-      ? `the first ${maxKeysTried} of ${names.length} keys`
-      : `any of the ${names.length} key(s)`;
+  const tried = names.length > maxKeysTried ? ` with the first ${maxKeysTried} of its ${names.length} keys` : '';
   throw new AppError(
     'REPOSITORY_PASSWORD_WRONG',
-    `The password does not open ${tried} of the repository at ${storage.location}.`,
-    {
-      hint: 'Look at the recovery kit for the right password.',
-    },
+    `The password does not open the repository at ${storage.location}${tried}.`,
+    { hint: 'Look at the recovery kit for the right password.' },
   );
 }
 

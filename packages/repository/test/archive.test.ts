@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { AppError } from '@varve/base';
 import {
@@ -174,7 +175,8 @@ describe('an archive session', () => {
       [1, 20_000_000],
       [1, 2],
     ]);
-    const { tree } = result.snapshot;
+    const { tree, username } = result.snapshot;
+    expect(username).toBe(userInfo().username);
     expect(await pathsOf(repository, tree)).toEqual([
       '/config',
       '/config/renamed',
@@ -283,6 +285,25 @@ describe('an archive session', () => {
     expect(item.problems.length).toBeLessThanOrEqual(1);
     expect(result.problems).toEqual(item.problems);
     await expectSound(folder, repository);
+  });
+
+  test('reports a damaged tree of the parent snapshot, which the new one may share', async () => {
+    const folder = await scratch();
+    const repository = await folder.createRepository();
+    const source = join(folder.path, 'source');
+    mkdirSync(source);
+    writeFileSync(join(source, 'file'), 'content');
+    const first = await backUp(repository, source);
+    const { subtree = '' } = await findNode(repository, { treeId: first.snapshot.tree, path: source });
+    const { packId, offset } = repository.index.lookup('tree', subtree)!;
+    const pack = join(folder.repo, 'data', packId.slice(0, 2), packId);
+    const bytes = readFileSync(pack);
+    bytes[offset + 20]! ^= 1;
+    chmodSync(pack, 0o600);
+    writeFileSync(pack, bytes);
+    const second = await backUp(repository, source);
+    expect(second.problems).toEqual([{ path: source, message: expect.stringContaining(subtree) }]);
+    expect(second.summary).toMatchObject({ filesNew: 1, filesUnmodified: 0 });
   });
 
   test('a file that changes its size while it is read is saved as it was read', async () => {

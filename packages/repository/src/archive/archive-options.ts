@@ -63,6 +63,7 @@ export interface AddTarOptions {
 export interface CommitOptions {
   readonly time: Date;
   readonly hostname: string;
+  /** The user of this process when absent. */
   readonly username?: string | undefined;
   readonly paths: readonly string[];
   readonly tags?: readonly string[] | undefined;

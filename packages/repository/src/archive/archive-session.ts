@@ -12,6 +12,7 @@ import { lockRepository, type RepositoryLock } from '../lock/repository-lock.ts'
 import type { Repository } from '../repository.ts';
 import { findNodeByPath } from '../restore/find-node.ts';
 import type { SnapshotSummary } from '../snapshot/snapshot.ts';
+import { systemIdentity } from '../store/identity.ts';
 import { printableName } from '../tree/go-quote.ts';
 import { isSafeName } from '../tree/node-name.ts';
 import type { TreeNode } from '../tree/tree-node.ts';
@@ -176,7 +177,8 @@ export class ArchiveSession implements AsyncDisposable {
       const summary = this.#summary();
       const uid = process.getuid?.();
       const gid = process.getgid?.();
-      const { hostname, username, paths, tags, excludes, programVersion } = options;
+      const { hostname, paths, tags, excludes, programVersion } = options;
+      const username = options.username ?? systemIdentity().username;
       const parent = this.#options.parent?.id;
       const time = this.#formatTime(options.time);
       throwIfAborted(this.#signal);

@@ -77,7 +77,7 @@ export class FolderWalk {
           kind: 'folder',
           path: folder.path,
           label: folder.label,
-          parent: parent === undefined ? undefined : await this.#parentTree(parent),
+          parent: parent === undefined ? undefined : await this.#parentTree(folder.label, parent),
         }));
         this.#listed(folder, result);
       } catch (error) {
@@ -92,13 +92,18 @@ export class FolderWalk {
     part().catch((error: unknown) => this.#done.reject(error));
   }
 
-  /** A tree of the parent snapshot that cannot be read is like none: the files are read again. */
-  async #parentTree(id: string): Promise<Uint8Array | undefined> {
+  /**
+   * A tree of the parent snapshot that cannot be read is like none: the files are read again. It is a problem of this
+   * snapshot as well, which has the same tree where nothing changed.
+   */
+  async #parentTree(label: FolderLabel, id: string): Promise<Uint8Array | undefined> {
     try {
       return await this.#run.trees.load(id);
     } catch (error) {
-      if (isAppError(error, 'REPOSITORY_DAMAGED')) return undefined;
-      throw error;
+      if (!isAppError(error, 'REPOSITORY_DAMAGED')) throw error;
+      const message = `The repository's list of this folder is damaged, so its files were read again: check the repository. ${error.message}`;
+      this.problems.push({ path: label.shown, message });
+      return undefined;
     }
   }
 
