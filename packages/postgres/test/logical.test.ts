@@ -392,7 +392,12 @@ describe.skipIf(binDirOf(15) === undefined)('logical dump and restore on Postgre
 
     test('a wrong password, a missing database and a dead server are told apart, and the password never shows', async () => {
       const wrong = { ...target, password: new Secret('wr0ng-one') };
-      expect((await failureOf(listDatabases(runner, wrong))).code).toBe('DATABASE_AUTH_FAILED');
+      expect(await failureOf(listDatabases(runner, wrong))).toMatchObject({
+        code: 'DATABASE_AUTH_FAILED',
+        message: expect.stringMatching(
+          /refuses user “.+” for database “.+”: password authentication failed for user "[^"]+"$/,
+        ),
+      });
       const dump = await failureOf(collect(dumpDatabase(runner, wrong, { database: 'shop' })));
       expect(dump).toMatchObject({
         code: 'DATABASE_DUMP_FAILED',

@@ -81,7 +81,8 @@ function psqlError(
   const context = { place, user: target.user, database, exitCode: exit.exitCode, stderr: text };
   if (exit.exitCode === connectionFailedExitCode && !report) {
     const code = connectionErrorCode(exit.stderr);
-    const message = `psql cannot connect to ${place} as user “${target.user}”, database “${database}”: ${text}`;
+    const verdict = code === 'DATABASE_AUTH_FAILED' ? 'refuses' : 'cannot be reached by';
+    const message = `PostgreSQL at ${place} ${verdict} user “${target.user}” for database “${database}”: ${withoutPreamble(text)}`;
     const retry = code === 'DATABASE_UNREACHABLE';
     return new AppError(code, message, { context, retry, hint: connectionHints[code] });
   }
@@ -89,6 +90,11 @@ function psqlError(
   const code: ErrorCode = sqlState === '42501' ? 'DATABASE_DENIED' : 'DATABASE_QUERY_FAILED';
   const message = `PostgreSQL at ${place}, database “${database}”: ${report?.[2] ?? text} (SQLSTATE ${sqlState ?? 'unknown'}).`;
   return new AppError(code, message, { context: { ...context, ...(sqlState === undefined ? {} : { sqlState }) } });
+}
+
+/** What libpq says, without the program, address and severity that it puts before. */
+function withoutPreamble(text: string): string {
+  return text.replaceAll(/^(?:psql: error: )?connection to server (?:at|on socket) .*? failed: (?:FATAL: +)?/gm, '');
 }
 
 type ConnectionErrorCode = 'DATABASE_AUTH_FAILED' | 'DATABASE_UNREACHABLE' | 'DATABASE_QUERY_FAILED';
