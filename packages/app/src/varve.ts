@@ -11,6 +11,7 @@ import { protectionOf } from './apps/protection.ts';
 import { openSqlite } from './catalogue/catalogue.ts';
 import { discoverApps } from './discovery/discover-apps.ts';
 import { planNewApp } from './discovery/plan-new-app.ts';
+import { refuseWrongPasswords } from './discovery/refuse-wrong-passwords.ts';
 import { runDoctor } from './doctor/doctor.ts';
 import type { Discovery, OpenVarveOptions, Varve, WaitForJob } from './facade.ts';
 import { startBackground } from './background.ts';
@@ -118,6 +119,7 @@ class OpenVarve implements Varve {
         context: { appId: planned.id },
       });
     }
+    await refuseWrongPasswords(planned);
     const { id: repositoryId } = await repositories.ensure();
     for (const { name, value } of planned.secrets) await secrets.set(name, value);
     const { secrets: _, ...facts } = planned;

@@ -5,10 +5,12 @@ import { execa } from 'execa';
 import { appendFile, chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Secret } from '@varve/base';
-import type { App, DatabaseComponent } from '@varve/contract';
+import { newAppSchema, type App, type DatabaseComponent } from '@varve/contract';
 import { connectPostgres } from '@varve/postgres';
 import { findPostgresBinaries, startPostgres, type PostgresServer } from '@varve/testing';
 import { describe, expect, test } from 'vitest';
+import { openVarve } from '../src/index.ts';
+import { temporaryFolder } from './engine-fixture.ts';
 import { runFixture, type RunFixture } from './run-fixture.ts';
 
 const binaries = await findPostgresBinaries();
@@ -53,6 +55,26 @@ async function fill(server: PostgresServer): Promise<void> {
   );
   await query(server, 'CREATE TABLE items AS SELECT generate_series(1, 10) AS id', 'Läger "1"/../x');
 }
+
+describe.skipIf(embedded === undefined)('an app with a database', () => {
+  test('is not added with a wrong password, and is when the server does not answer', { timeout }, async () => {
+    await using folder = await temporaryFolder();
+    await using varve = await openVarve({ dataDirectory: join(folder.path, 'data'), dockerHost: 'unix:///no.sock' });
+    const add = (url: string): Promise<App> =>
+      varve.addApp(newAppSchema.parse({ type: 'host', id: 'shop', databases: [{ url }] }));
+    await using server = await startPostgres({ binDir: embedded?.binDir ?? '' });
+    const wrong = new URL(server.url);
+    wrong.password = 'wrong';
+    await expect(add(wrong.href)).rejects.toMatchObject({
+      code: 'DATABASE_AUTH_FAILED',
+      message: expect.stringMatching(/not added.*db/),
+    });
+    expect(await varve.listApps()).toEqual([]);
+    expect(await varve.getRepository()).toBeNull();
+    await server[Symbol.asyncDispose]();
+    expect(await add(server.url)).toMatchObject({ id: 'shop' });
+  });
+});
 
 const orders = (server: PostgresServer): Promise<string> =>
   query(

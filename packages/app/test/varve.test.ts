@@ -232,6 +232,20 @@ describe('an installation', () => {
     expect(await varve.listSnapshots('shop')).toHaveLength(1);
   });
 
+  test.skipIf(!hasRestic)('refuses to save to a repository of format 1, and names the remedy', async () => {
+    await using installation = await startInstallation();
+    const location = join(installation.path, 'old');
+    restic({ location, password: 'the old password' }, 'init', '--repository-version', '1');
+    await using varve = await installation.open();
+    await expect(
+      varve.connectRepository({ location, password: new Secret('the old password'), create: false }),
+    ).rejects.toMatchObject({
+      code: 'REPOSITORY_VERSION_UNSUPPORTED',
+      hint: expect.stringContaining('restic migrate upgrade_repo_v2'),
+    });
+    expect(await varve.getRepository()).toBeNull();
+  });
+
   test.skipIf(!hasRestic)(
     'gives a recovery kit with which plain restic lists, checks and restores (needs restic)',
     async () => {

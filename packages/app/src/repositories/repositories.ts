@@ -121,6 +121,7 @@ export class Repositories {
     const storage = openStorage(location);
     try {
       await using repository = await openRepository({ storage, password });
+      repository.assertWritable();
       const current = await store.current();
       if (current && current.id !== repository.id && (await store.othersInUse(repository.id))) throw inUse(current);
       return await store.save(repository.id, { location, password });

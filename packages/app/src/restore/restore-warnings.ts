@@ -21,14 +21,14 @@ export async function restoreWarnings(
     {
       code: 'newer-data-lost',
       subject: app.id,
-      message: `What changed in ${names} after ${snapshot.time} is replaced.`,
+      message: `What changed in ${names} after ${snapshot.time.slice(0, 19).replace('T', ' ')} UTC is replaced.`,
     },
   ];
   if (!input.safetySnapshot) {
     warnings.push({
       code: 'no-safety-snapshot',
       subject: app.id,
-      message: 'Without a safety snapshot the state of now cannot be brought back.',
+      message: 'Without a safety snapshot the present state cannot be brought back.',
     });
   }
   if (manifest.problems.length > 0) {

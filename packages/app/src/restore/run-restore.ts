@@ -51,7 +51,7 @@ export async function runRestore(context: RunContext, input: RunRestoreInput): P
   if (input.safetySnapshot) {
     enter('safety-snapshot');
     state.safetySnapshotId = (await input.takeSafetySnapshot()).snapshotId;
-    context.log('info', `The state of now is in the safety snapshot ${state.safetySnapshotId.slice(0, 8)}.`);
+    context.log('info', `The present state is in the safety snapshot ${state.safetySnapshotId.slice(0, 8)}.`);
   }
   await using lock = await lockRepository(scope.repository, { exclusive: false, signal: context.signal });
   // Without the lock somebody could delete what is being read.
