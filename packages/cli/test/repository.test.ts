@@ -327,6 +327,25 @@ describe('bad input', () => {
     expect([2, 5]).toContain(outcome.exitCode);
   });
 
+  test('a read-only place is restored from when told not to lock it', async (context) => {
+    const disk = lab.path('disk');
+    await mkdir(disk);
+    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=16m', 'tmpfs', disk]);
+    if (mounted.status !== 0) return context.skip('mounting a small tmpfs needs root on Linux');
+    try {
+      const there = ['--repo', join(disk, 'repo'), '--password-file', lab.path('password')];
+      await ok(['repo', 'init', ...there]);
+      await ok(['repo', 'backup', ...there, join(source, 'a.txt')]);
+      spawnSync('mount', ['-o', 'remount,ro', disk]);
+      const restore = ['repo', 'restore', 'latest', ...there, '--target', lab.path('from-disk')];
+      const refused = await lab.run(restore);
+      expect(refused).toMatchObject({ exitCode: 5, stderr: expect.stringContaining('add --no-lock') });
+      await ok([...restore, '--no-lock']);
+    } finally {
+      spawnSync('umount', [disk]);
+    }
+  });
+
   test('a pack that was changed is found by check and refused by restore, with exit code 6', async () => {
     const at = ['--repo', lab.path('broken'), '--password-file', lab.path('password')];
     await ok(['repo', 'init', ...at]);

@@ -2,7 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { AppError, messageOf } from '@varve/base';
+import { AppError, isAppError, messageOf } from '@varve/base';
 import type { Repository, SnapshotFilter } from '@varve/repository';
 import type { Storage } from '@varve/storage';
 import { Option, type Command } from 'commander';
@@ -83,11 +83,19 @@ export async function openLockedRepository(
   let { signal } = session;
   if (options.lock) {
     const waitMs = options.retryLock ?? 0;
-    const lock = cleanup.use(await lockRepository(repository, { exclusive, signal, clock: session.clock, waitMs }));
+    const locking = lockRepository(repository, { exclusive, signal, clock: session.clock, waitMs });
+    const lock = cleanup.use(await (exclusive ? locking : locking.catch(hintNoLock)));
     signal = AbortSignal.any([signal, lock.signal]);
   }
   const owned = cleanup.move();
   return { repository, signal, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** A place that is read-only, an old copy for instance, is read without a lock. */
+function hintNoLock(error: unknown): never {
+  if (!isAppError(error, 'STORAGE_DENIED')) throw error;
+  const hint = 'When nothing else writes to the repository, add --no-lock to only read it.';
+  throw new AppError(error.code, error.message, { hint, cause: error });
 }
 
 async function locationOf(session: Session, options: RepositoryOptions): Promise<string> {

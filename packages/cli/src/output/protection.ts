@@ -12,8 +12,11 @@ export function protectionSentence({ app, protection }: AppOverview, now: Date):
       return `Protected: the last snapshot was ${last}${partial}.`;
     case 'late':
       return `Late: the last snapshot was ${last}${partial}, the limit is ${app.policy.alertAfterHours} h.`;
-    case 'failing':
-      return `Failing: ${failure?.message ?? 'the last run failed'}; the last good snapshot was ${last}.`;
+    case 'failing': {
+      const reason = (failure?.message ?? 'the last run failed').replace(/\.$/, '');
+      const good = lastSnapshotAt === null ? 'there is no good snapshot yet' : `the last good snapshot was ${last}`;
+      return `Failing: ${reason}; ${good}.`;
+    }
     case 'never':
       return 'Not protected yet: there is no snapshot.';
   }
