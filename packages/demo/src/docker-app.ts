@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isAppError, messageOf } from '@varve/base';
+import { isAppError, messageOf, throwIfAborted } from '@varve/base';
 import { execa, type ExecaError } from 'execa';
 import { Client } from 'pg';
 import type { BusinessApp } from './business-app.ts';
@@ -53,8 +53,13 @@ async function findCompose(): Promise<readonly string[] | undefined> {
   return undefined;
 }
 
-/** Why Docker cannot be used for the demonstration, or the Compose command to use. */
-export async function findDocker(image: string): Promise<{ compose: readonly string[] } | { reason: string }> {
+/** Why Docker cannot be used for the demonstration, or the Compose command to use. Fetches the image when it is not there. */
+export async function findDocker(options: {
+  readonly image: string;
+  readonly print: (line: string) => void;
+  readonly signal: AbortSignal;
+}): Promise<{ compose: readonly string[] } | { reason: string }> {
+  const { image, print, signal } = options;
   const engine = await execa('docker', ['version', '--format', '{{.Server.Version}}'], {
     reject: false,
     timeout: 10_000,
@@ -64,7 +69,14 @@ export async function findDocker(image: string): Promise<{ compose: readonly str
   if (!compose) return { reason: 'Docker answers, but `docker compose` is not installed' };
   const there = await execa('docker', ['image', 'inspect', image], { reject: false, stdio: 'ignore' });
   if (there.exitCode === 0) return { compose };
-  const pull = await execa('docker', ['pull', '--quiet', image], { reject: false, timeout: 300_000, stdio: 'ignore' });
+  print(`Docker fetches the image ${image}; this may take minutes the first time …`);
+  const pull = await execa('docker', ['pull', '--quiet', image], {
+    reject: false,
+    timeout: 300_000,
+    stdio: 'ignore',
+    cancelSignal: signal,
+  });
+  throwIfAborted(signal);
   if (pull.exitCode !== 0) return { reason: `Docker answers, but the image ${image} cannot be pulled` };
   return { compose };
 }

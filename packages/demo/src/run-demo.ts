@@ -32,7 +32,7 @@ export interface DemoOptions {
 async function startApp(options: DemoOptions, folder: string): Promise<BusinessApp> {
   await mkdir(folder);
   if (options.docker === 'never') return startEmbeddedApp(folder);
-  const found = await findDocker(options.image);
+  const found = await findDocker(options);
   if ('reason' in found) {
     options.print(`${found.reason}: the demonstration runs without Docker.`);
     return startEmbeddedApp(folder);
@@ -49,7 +49,9 @@ async function startApp(options: DemoOptions, folder: string): Promise<BusinessA
 
 /** The page is at its usual address, or at any free port when another program has that. */
 async function startOnFreePort(options: DemoOptions, varve: Varve): Promise<RunningServer> {
-  const { listen, logger, webRoot, signal } = options;
+  const { listen, webRoot, signal } = options;
+  // A refused request (a visitor who has not signed in) is told in the page; here it would say nothing to anybody.
+  const logger: Logger = { ...options.logger, warn() {} };
   try {
     return await startServer({ varve, listen, logger, webRoot, signal });
   } catch (error) {

@@ -42,10 +42,12 @@ describe('the demonstration', () => {
       const url = /The page is at (\S+)/.exec(output)?.[1] ?? '';
       const state = (await (await fetch(`${url}/api/session`)).json()) as { setupNeeded: boolean };
       expect(state.setupNeeded).toBe(false);
+      expect((await fetch(`${url}/api/apps`)).status).toBe(401);
       child.kill('SIGINT');
     }
     const { exitCode } = await child;
     expect(output).toContain('sign in as demo@example.com');
+    expect(output).not.toContain('warning:');
     expect([0, 130]).toContain(exitCode);
     expect(demoFolders()).toEqual(before);
   });
@@ -53,6 +55,19 @@ describe('the demonstration', () => {
 
 describe.skipIf(!lab.available)(suiteName('the demonstration in Docker', lab), () => {
   afterAll(() => lab[Symbol.asyncDispose]());
+
+  test(
+    'says that it fetches an image, and goes on without Docker when that fails',
+    { timeout: 4 * minutes },
+    async () => {
+      const { stdout } = await execa(launcher, ['demo', '--no-serve', '--image', '127.0.0.1:9/none'], {
+        env: { DOCKER_HOST: lab.host },
+      });
+      expect(stdout).toContain('Docker fetches the image 127.0.0.1:9/none');
+      expect(stdout).toContain('cannot be pulled: the demonstration runs without Docker');
+      expectProof(stdout);
+    },
+  );
 
   test(
     'brings every row, file and commit back, and removes its containers and volumes',
