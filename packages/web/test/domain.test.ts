@@ -4,7 +4,7 @@ import type { AppOverview, AppSnapshot, Job, Protection, RestoreStep } from '@va
 import { describe, expect, test } from 'vitest';
 import { isEnded, withJob, withLogLine } from '../src/api/apply-event.ts';
 import { splitCommand } from '../src/domain/command-line.ts';
-import { keepReasonText, progressLine, requesterText, stepText } from '../src/domain/labels.ts';
+import { checkTitle, keepReasonText, progressLine, requesterText, stepText } from '../src/domain/labels.ts';
 import { heroSentence, protectionSentence } from '../src/domain/protection.ts';
 import { runningIndex, safetySnapshotOf, stepStates } from '../src/domain/restore-progress.ts';
 import { applyRetention, isoWeek } from '../src/domain/retention.ts';
@@ -21,6 +21,18 @@ const t = createTranslate('en', 'en-GB');
 const format = createFormat({ locale: 'en-GB', timeZone: 'UTC', t });
 const wording = { t, format, language: 'en' as const, now };
 const fixtures = makeFixtures(now);
+
+test('checks of doctor have names for people, in their language', () => {
+  const es = createTranslate('es', 'es-ES');
+  const names = ['data-directory', 'app:shop:schedule', 'app:shop:db', 'something new'];
+  expect(names.map((name) => checkTitle(name, t))).toEqual([
+    'Data directory',
+    'shop · schedule',
+    'shop · db',
+    names[3],
+  ]);
+  expect(names.map((name) => checkTitle(name, es)).slice(0, 2)).toEqual(['Directorio de datos', 'shop · programación']);
+});
 
 const fresh: Protection = {
   level: 'protected',

@@ -116,6 +116,8 @@ function odooSnapshots(now: number): AppSnapshot[] {
     }),
     makeSnapshot('ferreteria', now - 5 * dayMs + hourMs, { kind: 'pre-deploy', name: 'Release 18.0.4' }),
     makeSnapshot('ferreteria', now - 5 * dayMs + 2 * hourMs, { kind: 'pre-restore' }),
+    // Taken by the job `job-restored`, which can be undone with it.
+    makeSnapshot('ferreteria', now - 2 * hourMs + 5_000, { kind: 'pre-restore', name: 'Before restoring a1b2c3d4' }),
     makeSnapshot('ferreteria', now - 7 * dayMs - hourMs, { partial: true, commit: null }),
   );
   return list;
@@ -334,16 +336,16 @@ function makeDiscovered(): DiscoveredApp[] {
 
 function makeDoctor(): DoctorCheck[] {
   return [
-    { name: 'Docker', state: 'ok', message: 'Docker 27.3 answers at unix:///var/run/docker.sock.', hint: null },
-    { name: 'Repository', state: 'ok', message: '/var/lib/varve/repository can be read and written.', hint: null },
+    { name: 'docker', state: 'ok', message: 'Docker 27.3 answers at unix:///var/run/docker.sock.', hint: null },
+    { name: 'repository', state: 'ok', message: '/var/lib/varve/repository can be read and written.', hint: null },
     {
-      name: 'Free space',
+      name: 'data-directory',
       state: 'warning',
       message: '8.1 GiB of 200 GiB are free where the repository lies.',
       hint: 'Free some space or thin out old snapshots.',
     },
     {
-      name: 'Clock',
+      name: 'clock',
       state: 'failed',
       message: 'The clock is 4 minutes behind the storage.',
       hint: 'Turn on time synchronisation (timedatectl set-ntp true).',
@@ -510,7 +512,7 @@ export function makePlan(
     warnings.push({
       code: 'no-safety-snapshot',
       subject: app.id,
-      message: 'Without a safety snapshot the state of now cannot be brought back.',
+      message: 'Without a safety snapshot the present state cannot be brought back.',
     });
   }
   if (snapshot.partial) {

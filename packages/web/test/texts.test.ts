@@ -34,6 +34,9 @@ const sameInBoth: ReadonlySet<string> = new Set([
   'snapshot.server',
   'alert.of',
   'add.odoo',
+  'doctor.check.node',
+  'doctor.check.docker',
+  'doctor.check.git',
   'time.utc',
 ]);
 

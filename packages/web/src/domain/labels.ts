@@ -187,3 +187,18 @@ export function componentSource(component: Component, t: Translate): string {
 export function originText(app: Pick<App, 'origin'>, t: Translate): string {
   return app.origin.type === 'docker' ? t('apps.kindDocker') : t('apps.kindHost');
 }
+
+const checks = ['node', 'data-directory', 'catalogue', 'repository', 'docker', 'git', 'clock', 'email'] as const;
+const appChecks = ['schedule', 'containers'] as const;
+
+/** The name of a check of doctor for people: `Data directory`, or `shop · schedule` for `app:shop:schedule`. */
+export function checkTitle(name: string, t: Translate): string {
+  const match = /^app:([^:]+):(.+)$/.exec(name);
+  if (match === null) {
+    const check = checks.find((known) => known === name);
+    return check === undefined ? name : t(`doctor.check.${check}`);
+  }
+  const [, app = '', what = ''] = match;
+  const check = appChecks.find((known) => known === what);
+  return `${app} · ${check === undefined ? what : t(`doctor.check.${check}`)}`;
+}

@@ -46,7 +46,11 @@ export function Dialog({ open, onOpenChange, title, description, children, wide 
   );
 }
 
-/** Buttons at the end of a dialog. */
+/** Buttons at the end of a dialog: in sight however long it is. */
 export function DialogActions({ children }: { readonly children: ReactNode }): ReactNode {
-  return <div className="mt-6 flex flex-wrap justify-end gap-2">{children}</div>;
+  return (
+    <div className="sticky bottom-0 -mx-5 -mb-5 mt-6 flex flex-wrap justify-end gap-2 border-t border-line bg-surface px-5 py-4 sm:-mx-6 sm:-mb-6 sm:px-6">
+      {children}
+    </div>
+  );
 }

@@ -37,7 +37,7 @@ export function Notice({ tone, title, children, action, live = false, className 
         <p className="font-semibold">{title}</p>
         {children !== undefined && <div className="mt-0.5 text-sm text-ink">{children}</div>}
       </div>
-      {action !== undefined && <div className="flex shrink-0 flex-wrap gap-2 self-center">{action}</div>}
+      {action !== undefined && <div className="flex max-w-full flex-wrap gap-2 self-center">{action}</div>}
     </div>
   );
 }

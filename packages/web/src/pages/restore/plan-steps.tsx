@@ -23,11 +23,11 @@ const stepIcons: Readonly<Record<RestoreStep['type'], LucideIcon>> = {
   'wait-healthy': HeartPulse,
 };
 
-/** Warnings whose title says all; the server's English sentence adds nothing for who reads another language. */
+/** Warnings whose title says all. */
 const fullySaid: ReadonlySet<string> = new Set(['newer-data-lost', 'no-safety-snapshot']);
 
 export function PlanSteps({ plan, updating }: { readonly plan: RestorePlan; readonly updating: boolean }): ReactNode {
-  const { t, format, language } = useLocale();
+  const { t, format } = useLocale();
   return (
     <div className={`flex flex-col gap-6 transition-opacity ${updating ? 'opacity-50' : ''}`} aria-busy={updating}>
       {plan.warnings.length > 0 && (
@@ -37,7 +37,7 @@ export function PlanSteps({ plan, updating }: { readonly plan: RestorePlan; read
           </h2>
           {plan.warnings.map((warning, index) => (
             <Notice key={index} tone="warning" title={warningTitle(warning, plan, t, format)}>
-              {language === 'en' || !fullySaid.has(warning.code) ? warning.message : undefined}
+              {fullySaid.has(warning.code) ? undefined : warning.message}
             </Notice>
           ))}
         </section>

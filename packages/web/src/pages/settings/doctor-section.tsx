@@ -4,6 +4,7 @@ import { useQuery } from '@tanstack/react-query';
 import { RefreshCw } from 'lucide-react';
 import type { ReactNode } from 'react';
 import { queries } from '../../api/queries.ts';
+import { checkTitle } from '../../domain/labels.ts';
 import type { Light } from '../../domain/protection.ts';
 import { useLocale } from '../../i18n/locale.tsx';
 import { Button } from '../../ui/button.tsx';
@@ -42,7 +43,7 @@ export function DoctorSection(): ReactNode {
               <LightIcon light={lights[check.state]} />
               <div className="min-w-0">
                 <p className="font-medium">
-                  {check.name} <span className="sr-only">{t(`doctor.state.${check.state}`)}</span>
+                  {checkTitle(check.name, t)} <span className="sr-only">{t(`doctor.state.${check.state}`)}</span>
                 </p>
                 <p className="break-words text-sm text-ink-2">{check.message}</p>
                 {check.hint !== null && <p className="mt-0.5 text-sm">{check.hint}</p>}

@@ -88,9 +88,8 @@ function Kit({ kit, confirmed, onClose }: RecoveryKitDialogProps & { readonly ki
       </dl>
       <h3 className="mt-5 text-sm font-semibold">{t('kit.commands')}</h3>
       <pre
-        tabIndex={0}
         aria-label={t('kit.commands')}
-        className="mt-2 overflow-x-auto rounded-lg bg-sunken p-4 text-[0.8125rem] leading-6"
+        className="mt-2 whitespace-pre-wrap break-words rounded-lg bg-sunken p-4 text-[0.8125rem] leading-6"
       >
         {kit.commands.join('\n')}
       </pre>

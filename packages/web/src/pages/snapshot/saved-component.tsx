@@ -37,8 +37,10 @@ function DatabaseFacts({ database }: { readonly database: SavedDatabase }): Reac
       <Facts
         className="grid-cols-2"
         items={[
+          // What the distribution adds in parentheses says nothing to a reader.
+          { label: t('snapshot.server'), value: database.serverVersion.replace(/ \(.*$/, '') },
           {
-            label: t('snapshot.server', { version: database.serverVersion }),
+            label: t('snapshot.method'),
             value: t(database.method === 'base' ? 'component.methodBase' : 'component.methodDump'),
           },
           { label: t('snapshot.size'), value: format.bytes(database.bytes) },
