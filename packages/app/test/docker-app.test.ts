@@ -2,7 +2,7 @@
 // it is written to, loses its data, and is brought back.
 
 import { execa } from 'execa';
-import { appendFile, chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, chmod, mkdir, readFile, rm, writeFile, readdir } from 'node:fs/promises';
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { sleep } from '@varve/base';
@@ -140,6 +140,18 @@ describe.skipIf(!lab.available)(suiteName('a Compose app', lab), () => {
       addedAs: null,
       isOdoo: false,
       origin: { type: 'docker', project: business.project, grouping: 'compose' },
+    });
+  });
+
+  test('has as many files in its snapshot as in its volume', { timeout }, async () => {
+    await using fixture = await runFixture({ dockerHost: lab.host });
+    await using business = await startBusinessApp(lab, { orders: 10, documents: 3 });
+    const app = await appOf(fixture, business);
+    await lab.docker('stop', '--time', '2', await business.containerId('web'));
+    const { manifest } = await fixture.snapshot(app);
+    const files = await readdir(await volumePath(business, 'files'), { recursive: true, withFileTypes: true });
+    expect(manifest.components.find(({ kind }) => kind === 'volume')).toMatchObject({
+      files: files.filter((entry) => entry.isFile()).length,
     });
   });
 

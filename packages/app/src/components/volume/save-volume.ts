@@ -34,13 +34,12 @@ export async function saveVolume(input: SaveVolumeInput): Promise<Produced<Saved
       ? await project?.docker.inspectVolume(component.source.volume, { signal })
       : undefined;
   if (spec !== undefined) {
-    total.add(
-      await session.addBytes({
-        target: volumeSpecPath(spec.name),
-        data: Buffer.from(`${JSON.stringify(spec, null, 2)}\n`),
-        mode: 0o600,
-      }),
-    );
+    // Not one of the volume's files, and not counted as one.
+    await session.addBytes({
+      target: volumeSpecPath(spec.name),
+      data: Buffer.from(`${JSON.stringify(spec, null, 2)}\n`),
+      mode: 0o600,
+    });
   }
   input.onStep(source);
   if (place.readThrough === 'host') {
