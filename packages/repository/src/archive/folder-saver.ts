@@ -1,18 +1,17 @@
 // Lists one folder in a worker thread: makes the nodes of its entries, takes unchanged files from the parent snapshot's
 // tree, saves small files, and leaves subfolders, large files and large numbers of files to further jobs.
 
-import { lstatSync, readdirSync, type BigIntStats } from 'node:fs';
+import { lstatSync, readdirSync } from 'node:fs';
 import type { BlobIndex } from '../blob-index/blob-index.ts';
 import { joinPath } from '../filesystem/byte-path.ts';
 import { ExcludePatterns } from '../filesystem/exclude-patterns.ts';
 import { isSystemError } from '../filesystem/system-error.ts';
-import { readNode, type NodeReader } from '../filesystem/read-node.ts';
-import { decodeTree } from '../tree/decode-tree.ts';
-import { encodeNode, joinNodes, openNode } from '../tree/encode-tree.ts';
+import { nodeOfStat, readNode, type FoundEntry, type NodeReader } from '../filesystem/read-node.ts';
+import { encodeNode, joinNodes, nodeHead, openNode } from '../tree/encode-tree.ts';
 import { printableName } from '../tree/go-quote.ts';
-import type { TreeNode } from '../tree/tree-node.ts';
 import type { BlobWriter } from './blob-writer.ts';
 import type { FileSaver } from './file-saver.ts';
+import { ParentTree } from './parent-tree.ts';
 import { isUnchanged } from './unchanged.ts';
 import {
   noCounts,
@@ -39,7 +38,7 @@ export interface FolderSaverOptions {
 interface Listing {
   readonly path: Buffer;
   readonly label: FolderLabel;
-  readonly parents: ReadonlyMap<string, TreeNode>;
+  readonly parent: ParentTree;
   readonly nodes: string[];
   readonly subfolders: FolderResult['subfolders'][number][];
   readonly deferred: FolderResult['deferred'][number][];
@@ -61,13 +60,11 @@ export class FolderSaver {
   saveFolder(job: Extract<Job, { kind: 'folder' }>): FolderResult {
     const path = Buffer.from(job.path);
     const names = readdirSync(path, { encoding: 'buffer' }).sort(Buffer.compare);
-    const parents = new Map(
-      job.parent ? decodeTree(job.parent).map((node) => [node.name.toString('latin1'), node]) : [],
-    );
+    const parent = new ParentTree(job.parent?.tree, this.#options.index);
     const listing: Listing = {
       path,
       label: job.label,
-      parents,
+      parent,
       nodes: [],
       subfolders: [],
       deferred: [],
@@ -83,6 +80,9 @@ export class FolderSaver {
     const { nodes, subfolders, deferred, problems, counts } = listing;
     if (subfolders.length > 0 || deferred.length > 0) {
       return { kind: 'folder', nodes, subfolders, deferred, problems, counts };
+    }
+    if (job.parent && parent.isSame) {
+      return { kind: 'folder', subtree: job.parent.id, nodes: [], subfolders, deferred, problems, counts };
     }
     const tree = joinNodes(nodes);
     const id = this.#options.writer.hash(tree);
@@ -120,15 +120,7 @@ export class FolderSaver {
         this.#saveFile(listing, { path, name, stat });
         return;
       }
-      const node = readNode(this.#options.reader, { path, name, stat });
-      if (node.type !== 'dir') {
-        listing.nodes.push(encodeNode(node));
-        return;
-      }
-      const parent = listing.parents.get(name.toString('latin1'));
-      const parentTree = parent?.type === 'dir' ? parent.subtree : undefined;
-      listing.subfolders.push({ slot: listing.nodes.length, name, parentTree });
-      listing.nodes.push(openNode(node));
+      this.#saveOther(listing, { path, name, stat });
     } catch (error) {
       // Anything else (a blob that could not be stored, a bug) has to end the archive.
       if (!isSystemError(error)) throw error;
@@ -136,12 +128,35 @@ export class FolderSaver {
     }
   }
 
-  #saveFile(listing: Listing, entry: { path: Buffer; name: Buffer; stat: BigIntStats }): void {
+  #saveOther(listing: Listing, entry: FoundEntry): void {
+    const node = readNode(this.#options.reader, entry);
+    const head = nodeHead(node);
+    if (node.type !== 'dir') {
+      listing.nodes.push(listing.parent.nextOther(head)?.json ?? encodeNode(node));
+      return;
+    }
+    const { name } = entry;
+    const same = listing.parent.nextFolder(head);
+    const parent = same ? undefined : listing.parent.find(name);
+    const parentTree = same?.subtree ?? (parent?.type === 'dir' ? parent.subtree : undefined);
+    listing.subfolders.push({ slot: listing.nodes.length, name, parentTree });
+    listing.nodes.push(openNode(node));
+  }
+
+  #saveFile(listing: Listing, entry: FoundEntry): void {
     const { path, name, stat } = entry;
-    const { counts } = listing;
-    const parent = listing.parents.get(name.toString('latin1'));
-    const node = parent && readNode(this.#options.reader, entry);
-    if (parent && node && isUnchanged(parent, { stat, node, index: this.#options.index })) {
+    const { counts, parent: tree } = listing;
+    const { reader, index } = this.#options;
+    const same = tree.nextFile(nodeHead({ ...nodeOfStat(reader, entry), size: Number(stat.size) }));
+    if (same) {
+      listing.nodes.push(same.json);
+      counts.filesUnmodified++;
+      counts.bytes += Number(stat.size);
+      return;
+    }
+    const parent = tree.find(name);
+    const node = parent && readNode(reader, entry);
+    if (parent && node && isUnchanged(parent, { stat, node, index })) {
       listing.nodes.push(encodeNode({ ...node, content: parent.content, size: parent.size }));
       counts.filesUnmodified++;
       counts.bytes += parent.size;

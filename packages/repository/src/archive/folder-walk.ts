@@ -93,9 +93,9 @@ export class FolderWalk {
   }
 
   /** A tree of the parent snapshot that cannot be read is like none: the files are read again. */
-  async #parentTree(id: string): Promise<Uint8Array | undefined> {
+  async #parentTree(id: string): Promise<{ readonly id: string; readonly tree: Uint8Array } | undefined> {
     try {
-      return await this.#run.trees.load(id);
+      return { id, tree: await this.#run.trees.load(id) };
     } catch (error) {
       if (isAppError(error, 'REPOSITORY_DAMAGED')) return undefined;
       throw error;

@@ -70,8 +70,8 @@ export type Job =
       readonly kind: 'folder';
       readonly path: Uint8Array;
       readonly label: FolderLabel;
-      /** Plaintext of the tree that this folder had in the parent snapshot. */
-      readonly parent?: Uint8Array | undefined;
+      /** The tree that this folder had in the parent snapshot, in plaintext. */
+      readonly parent?: { readonly id: string; readonly tree: Uint8Array } | undefined;
     }
   /** Save these files of a folder. */
   | {

@@ -14,12 +14,23 @@ export interface NodeReader {
   readonly users: UserNames;
 }
 
+export interface FoundEntry {
+  readonly path: Buffer;
+  readonly name: Buffer;
+  readonly stat: BigIntStats;
+}
+
 /** A node without content or subtree. Throws the system's error when attributes or link target cannot be read. */
-export function readNode(reader: NodeReader, options: { path: Buffer; name: Buffer; stat: BigIntStats }): TreeNode {
-  const { path, name, stat } = options;
+export function readNode(reader: NodeReader, entry: FoundEntry): TreeNode {
+  const attributes = reader.libc?.readAttributes(entry.path) ?? [];
+  const node = nodeOfStat(reader, entry);
+  return attributes.length > 0 ? { ...node, extendedAttributes: attributes } : node;
+}
+
+/** As {@link readNode}, without extended attributes: what `stat` says. */
+export function nodeOfStat(reader: NodeReader, { path, name, stat }: FoundEntry): TreeNode {
   const stMode = Number(stat.mode);
   const type = nodeTypeOf(stMode);
-  const attributes = reader.libc?.readAttributes(path) ?? [];
   const mtime = reader.times.format(stat.mtimeNs);
   const isDevice = type === 'dev' || type === 'chardev';
   return {
@@ -38,7 +49,6 @@ export function readNode(reader: NodeReader, options: { path: Buffer; name: Buff
     size: 0,
     links: linksOf(type, stat),
     linkTarget: type === 'symlink' ? readlinkSync(path, { encoding: 'buffer' }) : undefined,
-    extendedAttributes: attributes.length > 0 ? attributes : undefined,
     device: isDevice ? stat.rdev : 0n,
     content: type === 'file' ? [] : null,
   };
