@@ -4,7 +4,7 @@
 import { AppError } from '@varve/base';
 import { parseLossless } from './go-json.ts';
 import { goUnquote, printableName } from './go-quote.ts';
-import { parseTime } from './go-time.ts';
+import { isTime } from './go-time.ts';
 import type { ExtendedAttribute, NodeType, TreeNode } from './tree-node.ts';
 
 const nodeTypes: ReadonlySet<string> = new Set<NodeType>([
@@ -58,7 +58,7 @@ class Fields {
 
   time(key: string): string {
     const text = this.text(key) ?? '0001-01-01T00:00:00Z';
-    if (parseTime(text) === undefined) throw this.#wrong(key);
+    if (!isTime(text)) throw this.#wrong(key);
     return text;
   }
 
