@@ -4,7 +4,7 @@
 import { AppError, isAppError, mapConcurrently, throwIfAborted, type OnProgress } from '@varve/base';
 import type { FileInfo, Storage } from '@varve/storage';
 import { BlobIndex, type BlobLocation } from './blob-index/blob-index.ts';
-import { decodeIndexFile, encodeIndexFile, type PackListing } from './blob-index/index-file.ts';
+import { addIndexFile, encodeIndexFile, type PackListing } from './blob-index/index-file.ts';
 import type { MasterKey } from './crypto/master-key.ts';
 import type { UnitCipher } from './crypto/unit-cipher.ts';
 import type { Compressor, Engine } from './native/engine.ts';
@@ -253,9 +253,7 @@ export class Repository implements AsyncDisposable {
     let bytesDone = 0;
     const bytesTotal = missing.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     await mapConcurrently(missing, filesAtOnce, async ({ name, sizeBytes }) => {
-      const packs = decodeIndexFile(await this.loadUnpacked('index', name, { signal }), name);
-      index.reserve(packs.reduce((sum, { blobs }) => sum + blobs.length, 0));
-      for (const { packId, blobs } of packs) index.addBlobs(packId, blobs);
+      addIndexFile(index, await this.loadUnpacked('index', name, { signal }), name);
       loaded.add(name);
       filesDone++;
       bytesDone += sizeBytes;
