@@ -9,10 +9,12 @@ const { shared, total } = workerData as { shared: SharedBlobIndex; total: number
 const index = BlobIndex.attach(shared);
 const missed: number[] = [];
 let searches = 0;
-parentPort?.postMessage('ready');
+const port = parentPort;
+port?.postMessage('ready');
 for (let seen = 0; seen < total;) {
   seen = index.size;
-  for (let step = 0; step < 200 && seen > 0; step++) {
+  const steps = seen === 0 ? 0 : 200;
+  for (let step = 0; step < steps; step++) {
     const number = Math.floor(Math.random() * seen);
     const id = createHash('sha256').update(`blob ${number}`).digest();
     const location = index.lookup('data', id);
@@ -21,4 +23,4 @@ for (let seen = 0; seen < total;) {
     searches++;
   }
 }
-parentPort?.postMessage({ searches, missed, packCount: index.packCount });
+port?.postMessage({ searches, missed, packCount: index.packCount });
