@@ -81,7 +81,7 @@ export async function openInstallation(options: OpenVarveOptions): Promise<Insta
   const alerts = new AlertStore(shared);
   const docker = new DockerConnection(options.dockerHost);
   const repositoryStore = new RepositoryStore({ catalogue, secrets, clock });
-  const pool = opened.use(new RepositoryPool({ store: repositoryStore, logger }));
+  const pool = opened.use(new RepositoryPool({ store: repositoryStore, logger, clock, cacheFolder: paths.cache }));
   const repositories = new Repositories({
     store: repositoryStore,
     pool,

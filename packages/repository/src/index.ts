@@ -3,6 +3,7 @@ export {
   openRepository,
   type CreateRepositoryOptions,
   type OpenRepositoryOptions,
+  type RepositoryCache,
 } from './open-repository.ts';
 export { Repository, type CallOptions } from './repository.ts';
 export { BlobIndex, plaintextLength, type BlobLocation, type IndexedPack } from './blob-index/blob-index.ts';

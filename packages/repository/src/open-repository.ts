@@ -7,6 +7,7 @@ import { UnitCipher } from './crypto/unit-cipher.ts';
 import type { Engine } from './native/engine.ts';
 import { loadEngine } from './native/load-engine.ts';
 import { Repository } from './repository.ts';
+import type { DigestStore } from './snapshot/snapshot-digest.ts';
 import { decodeConfig, encodeConfig, newConfig, type RepositoryConfig } from './store/config.ts';
 import { systemIdentity } from './store/identity.ts';
 import { createKeyFile, decodeKeyFile, openKeyFile, type KeyDerivation } from './store/key-file.ts';
@@ -18,9 +19,18 @@ export interface OpenRepositoryOptions {
   readonly signal?: AbortSignal | undefined;
   /** Made for this thread when absent. */
   readonly engine?: Engine | undefined;
+  /** Opens the cache once the id of the repository is known; null for none. */
+  readonly cache?: ((repositoryId: string) => Promise<RepositoryCache | null>) | undefined;
 }
 
-export interface CreateRepositoryOptions extends OpenRepositoryOptions {
+/** What is kept on this machine so that opening costs only what has changed. Nothing in it is believed without proof. */
+export interface RepositoryCache {
+  /** The storage with a cache before it, or as it was. */
+  readonly storage: Storage;
+  readonly digests: DigestStore;
+}
+
+export interface CreateRepositoryOptions extends Omit<OpenRepositoryOptions, 'cache'> {
   /** Noted in the key file; this host's when absent. */
   readonly hostname?: string | undefined;
   readonly username?: string | undefined;
@@ -78,7 +88,8 @@ export async function openRepository(options: OpenRepositoryOptions): Promise<Re
   const key = await findKey({ ...options, engine });
   const cipher = new UnitCipher(engine, key);
   const config: RepositoryConfig = decodeConfig(cipher.open(sealed, 'The config of the repository'));
-  return new Repository({ storage, engine, key, cipher, config });
+  const cache = await options.cache?.(config.id);
+  return new Repository({ engine, key, cipher, config, storage: cache?.storage ?? storage, digests: cache?.digests });
 }
 
 async function loadConfig(storage: Storage, signal: AbortSignal | undefined): Promise<Uint8Array> {

@@ -4,13 +4,14 @@
 import { AppError, isAppError, mapConcurrently, throwIfAborted, type OnProgress } from '@varve/base';
 import type { FileInfo, Storage } from '@varve/storage';
 import { BlobIndex, type BlobLocation } from './blob-index/blob-index.ts';
-import { decodeIndexFile, encodeIndexFile, type PackListing } from './blob-index/index-file.ts';
+import { addIndexFile, encodeIndexFile, type PackListing } from './blob-index/index-file.ts';
 import type { MasterKey } from './crypto/master-key.ts';
 import type { UnitCipher } from './crypto/unit-cipher.ts';
 import type { Compressor, Engine } from './native/engine.ts';
 import type { BlobType } from './pack/blob-type.ts';
 import { openBlob } from './pack/pack-reader.ts';
 import { findSnapshotIn, type SnapshotFilter } from './snapshot/find-snapshot.ts';
+import { SnapshotDigest, type DigestStore } from './snapshot/snapshot-digest.ts';
 import {
   snapshotTimeNs,
   sortSnapshots,
@@ -29,6 +30,8 @@ export interface CallOptions {
 /** Unpacked files that the repository reads at once: they are small, so latency counts and not bandwidth. */
 const filesAtOnce = 16;
 const unpackedLevel = 3;
+/** A cache fetches packs of trees whole; those of other programs may be far larger than ours. */
+export const mostBytesKept = 32 * 1024 * 1024;
 
 export class Repository implements AsyncDisposable {
   readonly id: string;
@@ -46,6 +49,7 @@ export class Repository implements AsyncDisposable {
   #indexLoad: Promise<void> = Promise.resolve();
   readonly #snapshots = new Map<string, Snapshot>();
   readonly #snapshotTimes = new WeakMap<Snapshot, bigint>();
+  readonly #digest: SnapshotDigest | null;
 
   /** Made by `createRepository` and `openRepository`. */
   constructor(parts: {
@@ -54,6 +58,7 @@ export class Repository implements AsyncDisposable {
     readonly key: MasterKey;
     readonly cipher: UnitCipher;
     readonly config: RepositoryConfig;
+    readonly digests?: DigestStore | undefined;
   }) {
     this.storage = parts.storage;
     this.engine = parts.engine;
@@ -63,6 +68,7 @@ export class Repository implements AsyncDisposable {
     this.id = parts.config.id;
     this.version = parts.config.version;
     this.#compressor = this.version === 2 ? this.engine.createCompressor(unpackedLevel) : null;
+    this.#digest = parts.digests ? new SnapshotDigest(parts.digests, parts) : null;
   }
 
   /** What {@link Repository.loadIndex} has read, and what was stored since. A new object after packs were removed. */
@@ -114,15 +120,16 @@ export class Repository implements AsyncDisposable {
       /** Reads the files again instead of trusting what was read before. */ readonly fresh?: boolean | undefined;
     } = {},
   ): Promise<{ snapshots: Snapshot[]; failures: { readonly id: string; readonly error: unknown }[] }> {
-    if (options.fresh) this.#snapshots.clear();
+    const { fresh, signal } = options;
+    if (fresh) this.#snapshots.clear();
     const names: string[] = [];
-    for await (const { name } of this.storage.list('snapshot', { signal: options.signal, sizes: false }))
-      names.push(name);
+    for await (const { name } of this.storage.list('snapshot', { signal, sizes: false })) names.push(name);
+    if (!fresh) await this.#digest?.loadInto(this.#snapshots, names);
     const failures: { id: string; error: unknown }[] = [];
     const unread = names.filter((name) => !this.#snapshots.has(name));
     await mapConcurrently(unread, filesAtOnce, async (name) => {
       try {
-        await this.#readSnapshot(name, options.signal);
+        await this.#readSnapshot(name, { signal, fresh });
       } catch (error) {
         // A snapshot that was forgotten meanwhile is none.
         if (isAppError(error, 'STORAGE_FILE_NOT_FOUND')) return;
@@ -131,6 +138,7 @@ export class Repository implements AsyncDisposable {
       }
     });
     const present = names.map((name) => this.#snapshots.get(name)).filter((snapshot) => snapshot !== undefined);
+    await this.#digest?.save(present);
     return { snapshots: sortSnapshots(present, (snapshot) => this.#timeOf(snapshot)), failures };
   }
 
@@ -194,12 +202,14 @@ export class Repository implements AsyncDisposable {
   async loadUnpacked(
     type: 'index' | 'lock' | 'snapshot',
     name: string,
-    options: CallOptions = {},
+    options: CallOptions & {
+      /** From the storage itself, not from a cache. */ readonly fresh?: boolean | undefined;
+    } = {},
   ): Promise<Uint8Array> {
     const what = `The ${type} file ${name}`;
     let bytes = await this.storage.load({ type, name }, options);
     if (!this.#hasName(bytes, name)) {
-      bytes = await this.storage.load({ type, name }, options);
+      bytes = await this.storage.load({ type, name }, { ...options, fresh: true });
       if (!this.#hasName(bytes, name)) {
         throw new AppError(
           'REPOSITORY_DAMAGED',
@@ -235,8 +245,8 @@ export class Repository implements AsyncDisposable {
     return timeNs;
   }
 
-  async #readSnapshot(name: string, signal: AbortSignal | undefined): Promise<void> {
-    this.#snapshots.set(name, decodeSnapshot(await this.loadUnpacked('snapshot', name, { signal }), name));
+  async #readSnapshot(name: string, options: CallOptions & { readonly fresh?: boolean | undefined }): Promise<void> {
+    this.#snapshots.set(name, decodeSnapshot(await this.loadUnpacked('snapshot', name, options), name));
   }
 
   async #loadIndex({
@@ -253,9 +263,7 @@ export class Repository implements AsyncDisposable {
     let bytesDone = 0;
     const bytesTotal = missing.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     await mapConcurrently(missing, filesAtOnce, async ({ name, sizeBytes }) => {
-      const packs = decodeIndexFile(await this.loadUnpacked('index', name, { signal }), name);
-      index.reserve(packs.reduce((sum, { blobs }) => sum + blobs.length, 0));
-      for (const { packId, blobs } of packs) index.addBlobs(packId, blobs);
+      addIndexFile(index, await this.loadUnpacked('index', name, { signal }), name);
       loaded.add(name);
       filesDone++;
       bytesDone += sizeBytes;
@@ -277,7 +285,8 @@ export class Repository implements AsyncDisposable {
     copy: BlobLocation,
     signal: AbortSignal | undefined,
   ): Promise<Uint8Array> {
-    const range = { offset: copy.offset, length: copy.length, signal };
+    const keep = type === 'tree' && copy.offset + copy.length <= mostBytesKept;
+    const range = { offset: copy.offset, length: copy.length, signal, keep };
     const blob = { type, id, packId: copy.packId, uncompressedLength: copy.uncompressedLength };
     const handle = { type: 'pack', name: copy.packId } as const;
     const tools = { engine: this.engine, cipher: this.cipher };
@@ -287,7 +296,7 @@ export class Repository implements AsyncDisposable {
     } catch (error) {
       if (!isDamage(error)) throw error;
       // The way here may have damaged it: fetch it once more.
-      return openBlob(await this.storage.load(handle, range), blob, tools);
+      return openBlob(await this.storage.load(handle, { ...range, fresh: true }), blob, tools);
     }
   }
 }

@@ -31,7 +31,16 @@ export interface StorageCallOptions {
 
 export type OnTransfer = (bytes: number) => void | Promise<void>;
 
+export interface SaveOptions extends StorageCallOptions {
+  /** Worth keeping in a cache of this machine, where there is one: a pack of trees. Index and snapshot files always are. */
+  readonly keep?: boolean | undefined;
+}
+
 export interface LoadOptions extends StorageCallOptions {
+  /** As in {@link SaveOptions}: with a cache the whole file is fetched and kept. */
+  readonly keep?: boolean | undefined;
+  /** Not from a cache: what was loaded before is bad, or what is stored is to be checked. */
+  readonly fresh?: boolean | undefined;
   /** First byte, from 0. A negative offset counts from the end of the file. */
   readonly offset?: number;
   /** Number of bytes; to the end of the file when absent. */
@@ -57,7 +66,7 @@ export interface Storage {
    * the process dies, there MUST be no file of that name (a leftover under another name is allowed). MUST reject with
    * STORAGE_FILE_EXISTS, changing nothing, when the name is taken.
    */
-  save(handle: FileHandle, data: Uint8Array | readonly Uint8Array[], options?: StorageCallOptions): Promise<void>;
+  save(handle: FileHandle, data: Uint8Array | readonly Uint8Array[], options?: SaveOptions): Promise<void>;
 
   /** Reads a file or a range of it. MUST reject with STORAGE_DAMAGED when the file is shorter than the range asked for. */
   load(handle: FileHandle, options?: LoadOptions): Promise<Uint8Array>;

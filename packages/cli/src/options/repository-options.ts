@@ -1,9 +1,9 @@
 // Options of every `varve repo` command, named as restic's: which repository, which password; and opening it.
 
 import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { isAbsolute, resolve } from 'node:path';
 import { AppError, messageOf } from '@varve/base';
-import type { Repository, SnapshotFilter } from '@varve/repository';
+import type { Repository, RepositoryCache, SnapshotFilter } from '@varve/repository';
 import type { Storage } from '@varve/storage';
 import { Option, type Command } from 'commander';
 import type { Session } from '../session.ts';
@@ -13,17 +13,36 @@ import { readPassword, type PasswordOptions } from './password.ts';
 export interface RepositoryOptions extends PasswordOptions {
   readonly repo?: string;
   readonly repositoryFile?: string;
+  /** False with `--no-cache`. */
+  readonly cache?: boolean;
+  readonly cacheDir?: string;
 }
 
 const group = 'Repository options:';
 
-/** Adds `--repo`, `--repository-file`, `--password-file` and `--password-command`. */
+/** Adds `--repo`, `--repository-file`, `--password-file`, `--password-command`, `--cache-dir` and `--no-cache`. */
 export function addRepositoryOptions(command: Command): void {
   const add = (option: Option): Command => command.addOption(option.helpGroup(group));
   add(new Option('-r, --repo <location>', 'location of the repository (VARVE_REPOSITORY, RESTIC_REPOSITORY)'));
   add(new Option('--repository-file <file>', 'file with the location (VARVE_REPOSITORY_FILE, RESTIC_REPOSITORY_FILE)'));
   add(new Option('-p, --password-file <file>', 'file with the password (VARVE_PASSWORD_FILE, RESTIC_PASSWORD_FILE)'));
   add(new Option('--password-command <command>', 'command that prints the password (RESTIC_PASSWORD_COMMAND)'));
+  addCacheDirOption(command);
+  add(new Option('--no-cache', 'keep nothing of the repository on this machine'));
+}
+
+/** Adds `--cache-dir`. */
+export function addCacheDirOption(command: Command): void {
+  command.addOption(
+    new Option('--cache-dir <dir>', 'folder of the caches (VARVE_CACHE_DIR, RESTIC_CACHE_DIR)').helpGroup(group),
+  );
+}
+
+/** The folder of the caches; null when neither options nor environment name one and there is no home. */
+export async function cacheRootFor(session: Session, options: { readonly cacheDir?: string }): Promise<string | null> {
+  if (options.cacheDir !== undefined) return resolve(session.io.cwd, options.cacheDir);
+  const { cacheRootOf } = await import('@varve/storage');
+  return cacheRootOf(session.io.env, session.io.cwd);
 }
 
 /** The storage that options or environment name. USAGE_INVALID when they name none. The caller closes it. */
@@ -47,9 +66,29 @@ export async function openRepositoryFor(
   const storage = await openStorageFor(session, options);
   cleanup.defer(() => storage.close());
   const password = await readPassword(session, { ...options, isNew: false });
-  const repository = cleanup.use(await openRepository({ storage, password, signal: session.signal }));
+  const cache = (repositoryId: string): Promise<RepositoryCache | null> =>
+    openCacheFor(session, options, { storage, repositoryId });
+  const repository = cleanup.use(await openRepository({ storage, password, cache, signal: session.signal }));
   const owned = cleanup.move();
   return { repository, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** A cache that cannot be used costs time and not the command; next to nothing where the repository is on this machine. */
+async function openCacheFor(
+  session: Session,
+  options: RepositoryOptions,
+  place: { readonly storage: Storage; readonly repositoryId: string },
+): Promise<RepositoryCache | null> {
+  const root = options.cache === false ? null : await cacheRootFor(session, options);
+  if (root === null) return null;
+  const { openCache } = await import('@varve/storage');
+  try {
+    return await openCache({ ...place, root, clock: session.clock });
+  } catch (error) {
+    const level = isAbsolute(place.storage.location) ? 'info' : 'warn';
+    session.logger()[level](`working without a cache: ${messageOf(error)}`);
+    return null;
+  }
 }
 
 export interface LockCommandOptions extends RepositoryOptions {

@@ -4,7 +4,8 @@
 import { AppError } from '@varve/base';
 import { isHexId, type PackedBlob } from '../pack/blob-type.ts';
 import { walkHeader } from '../pack/pack-header.ts';
-import type { IndexedPack } from './blob-index.ts';
+import type { BlobIndex, IndexedPack } from './blob-index.ts';
+import { scanIndexFile } from './index-listing.ts';
 
 /** An index file is written when it holds this many blobs, as restic does. */
 export const maxBlobsPerIndexFile = 50_000;
@@ -29,6 +30,15 @@ function encodePack({ packId, header }: PackListing): string {
     blobs.push(`{"id":"${id}","type":"${type}","offset":${offset},"length":${length}${plain}}`);
   });
   return `{"id":"${packId}","blobs":[${blobs.join(',')}]}`;
+}
+
+/** Adds what an index file lists; nothing of a file that is damaged, which is REPOSITORY_DAMAGED. */
+export function addIndexFile(index: BlobIndex, json: Uint8Array, fileId: string): void {
+  const listing = scanIndexFile(json);
+  if (listing) return index.addListing(listing);
+  const packs = decodeIndexFile(json, fileId);
+  index.reserve(packs.reduce((sum, { blobs }) => sum + blobs.length, 0));
+  for (const { packId, blobs } of packs) index.addBlobs(packId, blobs);
 }
 
 /** The packs that an index file lists. REPOSITORY_DAMAGED that names the file when it is not one. */

@@ -20,7 +20,7 @@ export async function readIndexFiles(
   await mapConcurrently(await repository.listFiles('index', { signal }), filesAtOnce, async ({ name }) => {
     let packs: IndexedPack[];
     try {
-      packs = decodeIndexFile(await repository.loadUnpacked('index', name, { signal }), name);
+      packs = decodeIndexFile(await repository.loadUnpacked('index', name, { signal, fresh: true }), name);
     } catch (error) {
       if (!isDamage(error)) throw error;
       findings.error('INDEX_DAMAGED', name, messageOf(error));

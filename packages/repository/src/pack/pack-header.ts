@@ -74,6 +74,11 @@ export function walkHeader(header: Uint8Array, visit: EntryVisitor): number {
   return offset;
 }
 
+/** Whether a pack of ours holds trees: they hold blobs of one type only. */
+export function beginsWithTree(header: Uint8Array): boolean {
+  return ((header[0] ?? 0) & treeFlag) !== 0;
+}
+
 /** The blobs of a plaintext header as objects. */
 export function parseHeader(header: Uint8Array): PackedBlob[] {
   const bytes = Buffer.from(header.buffer, header.byteOffset, header.byteLength);

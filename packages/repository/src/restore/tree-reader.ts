@@ -1,7 +1,7 @@
 // Reads many trees of a snapshot: trees lie together in packs, so windows of packs are read and kept, and most trees then
 // cost no call of the storage.
 
-import { isDamage, type Repository } from '../repository.ts';
+import { isDamage, mostBytesKept, type Repository } from '../repository.ts';
 import { openBlob } from '../pack/pack-reader.ts';
 import { decodeTree } from '../tree/decode-tree.ts';
 import type { TreeNode } from '../tree/tree-node.ts';
@@ -75,6 +75,7 @@ export class TreeReader {
     }
     const offset = number * windowBytes;
     const length = Math.min(windowBytes, (await size) - offset);
-    return { offset, bytes: await storage.load(handle, { offset, length, signal: this.#signal }) };
+    const keep = (await size) <= mostBytesKept;
+    return { offset, bytes: await storage.load(handle, { offset, length, signal: this.#signal, keep }) };
   }
 }

@@ -5,8 +5,6 @@ import { Secret } from '@varve/base';
 import type { Storage } from '../contract.ts';
 import { connectionsOf, invalidLocation, settingsOf, type OpenStorageOptions } from '../open-options.ts';
 import { LazyStorage } from '../wrappers/lazy-storage.ts';
-import { HttpTransport } from './http-transport.ts';
-import { RestStorage } from './rest-storage.ts';
 
 const defaultConnections = 5;
 const hint = 'Write rest:https://user@host:8000/path/, and the password into RESTIC_REST_PASSWORD.';
@@ -20,6 +18,8 @@ export function openRest(location: string, options: OpenStorageOptions): Storage
   if (user !== undefined) shown.username = user;
   const safeLocation = `rest:${shown.href}`;
   return new LazyStorage({ location: safeLocation, connections }, async () => {
+    const { HttpTransport } = await import('./http-transport.ts');
+    const { RestStorage } = await import('./rest-storage.ts');
     const caFile = environment['RESTIC_CACERT'];
     const certificateFile = environment['RESTIC_TLS_CLIENT_CERT'];
     const transport = new HttpTransport({

@@ -2,6 +2,7 @@
 
 import { examples, type AddCommand } from '../../command.ts';
 import { addBackupCommand } from './backup.ts';
+import { addCacheCommand } from './cache.ts';
 import { addCheckCommand } from './check.ts';
 import { addInitCommand } from './init.ts';
 import { addLsCommand } from './ls.ts';
@@ -32,5 +33,6 @@ export const addRepoCommands: AddCommand = (parent, register) => {
   addRepoRestoreCommand(group, register);
   addCheckCommand(group, register);
   addUnlockCommand(group, register);
+  addCacheCommand(group, register);
   addValidateCommand(group, register);
 };
