@@ -41,6 +41,7 @@ export class Repository implements AsyncDisposable {
   readonly key: MasterKey;
   readonly config: RepositoryConfig;
   readonly #compressor: Compressor | null;
+  #keyId: string;
   #index = new BlobIndex();
   #indexFiles = new Set<string>();
   #indexLoad: Promise<void> = Promise.resolve();
@@ -54,15 +55,27 @@ export class Repository implements AsyncDisposable {
     readonly key: MasterKey;
     readonly cipher: UnitCipher;
     readonly config: RepositoryConfig;
+    readonly keyId: string;
   }) {
     this.storage = parts.storage;
     this.engine = parts.engine;
     this.key = parts.key;
     this.cipher = parts.cipher;
     this.config = parts.config;
+    this.#keyId = parts.keyId;
     this.id = parts.config.id;
     this.version = parts.config.version;
     this.#compressor = this.version === 2 ? this.engine.createCompressor(unpackedLevel) : null;
+  }
+
+  /** The name of the key file that the password opened. */
+  get keyId(): string {
+    return this.#keyId;
+  }
+
+  /** For this room's own use, when the password was changed: another key file holds the same master key. */
+  useKeyFile(keyId: string): void {
+    this.#keyId = keyId;
   }
 
   /** What {@link Repository.loadIndex} has read, and what was stored since. A new object after packs were removed. */
@@ -167,7 +180,7 @@ export class Repository implements AsyncDisposable {
       'REPOSITORY_VERSION_UNSUPPORTED',
       'The repository has format 1, which can be read but not written.',
       {
-        hint: 'Upgrade it once: restic migrate upgrade_repo_v2. Everything in it stays readable.',
+        hint: 'Upgrade it once: varve repo migrate upgrade_repo_v2. Everything in it stays readable.',
       },
     );
   }
