@@ -84,33 +84,29 @@ async function removeAndSave(
   { storage }: Repository,
   config: { readonly sealed: Uint8Array; readonly upgraded: Uint8Array; readonly backup: string },
 ): Promise<void> {
+  const { sealed, upgraded, backup } = config;
+  const holds = async (content: Uint8Array): Promise<boolean> => {
+    const stored = await storage.load(configHandle).catch(() => null);
+    return stored !== null && Buffer.compare(stored, content) === 0;
+  };
   try {
     await storage.remove(configHandle);
-    await storage.save(configHandle, config.upgraded);
+    await storage.save(configHandle, upgraded);
   } catch (error) {
-    const isBack = await putBack(storage, config.sealed);
-    throw new AppError(
-      'STORAGE_UNREACHABLE',
-      `The config could not be replaced: ${messageOf(error)} ${isBack ? 'The old one is in its place.' : 'The repository may have no config now.'}`,
-      {
-        hint: isBack
-          ? 'Try again later.'
-          : `When the storage answers again, put ${config.backup} into its place: the file “config” at the top of the repository.`,
-        cause: error,
-      },
-    );
+    // The answer may have been lost; and what is good is not touched.
+    if (await holds(upgraded)) return;
+    if (!(await holds(sealed))) {
+      await storage.remove(configHandle).catch(() => {});
+      await storage.save(configHandle, sealed).catch(() => {});
+    }
+    const isBack = await holds(sealed);
+    const state = isBack ? 'The old one is in its place.' : 'The repository may have no config now.';
+    const remedy = `When the storage answers again, put ${backup} into its place: the file “config” at the top of the repository.`;
+    throw new AppError('STORAGE_UNREACHABLE', `The config could not be replaced: ${messageOf(error)} ${state}`, {
+      hint: isBack ? 'Try again later.' : remedy,
+      cause: error,
+    });
   }
-}
-
-/** Whether the old config, or else the new one, is whole in its place. */
-async function putBack(storage: Repository['storage'], sealed: Uint8Array): Promise<boolean> {
-  // What is there may be half a file, or the new config after all, whose answer was lost: both are given up for the old one.
-  await storage.remove(configHandle).catch(() => {});
-  await storage.save(configHandle, sealed).catch(() => {});
-  return storage.load(configHandle).then(
-    (bytes) => Buffer.compare(bytes, sealed) === 0,
-    () => false,
-  );
 }
 
 async function keepCopy(folder: string, sealed: Uint8Array): Promise<string> {
