@@ -129,7 +129,7 @@ function report(
 }
 
 function describe(snapshot: Snapshot): string {
-  const who = `${snapshot.username ?? ''}@${snapshot.hostname ?? ''}`;
+  const who = [snapshot.username, snapshot.hostname].filter((part) => part !== undefined).join('@');
   return printable(
     `snapshot ${snapshot.id.slice(0, 8)} of ${snapshot.paths.join(' ')} at ${absoluteTime(snapshot.time)} by ${who}`,
   );
