@@ -37,3 +37,23 @@ export { streamTar } from './restore/stream-tar.ts';
 export type { ExtendedAttribute, NodeType, TreeNode } from './tree/tree-node.ts';
 export { printableName } from './tree/go-quote.ts';
 export { parseTime } from './tree/go-time.ts';
+export {
+  addKey,
+  changePassword,
+  listKeys,
+  removeKey,
+  type KeyInfo,
+  type NewKeyOptions,
+} from './keys/repository-keys.ts';
+export { matchesFilter } from './snapshot/find-snapshot.ts';
+export { tagSnapshots, type TagChange } from './snapshot/tag-snapshots.ts';
+export type { ReplacedSnapshot } from './snapshot/replace-snapshots.ts';
+export { copySnapshots, type CopiedSnapshot, type CopyOptions, type CopyResult } from './copy/copy-snapshots.ts';
+export { rewriteSnapshots, type RewriteOptions, type RewrittenSnapshot } from './rewrite/rewrite-snapshots.ts';
+export {
+  listMigrations,
+  migrateRepository,
+  type MigrateOptions,
+  type Migration,
+  type MigrationName,
+} from './migrate/migrations.ts';

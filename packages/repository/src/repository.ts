@@ -44,6 +44,7 @@ export class Repository implements AsyncDisposable {
   readonly key: MasterKey;
   readonly config: RepositoryConfig;
   readonly #compressor: Compressor | null;
+  #keyId: string;
   #index = new BlobIndex();
   #indexFiles = new Set<string>();
   #indexLoad: Promise<void> = Promise.resolve();
@@ -59,16 +60,28 @@ export class Repository implements AsyncDisposable {
     readonly cipher: UnitCipher;
     readonly config: RepositoryConfig;
     readonly digests?: DigestStore | undefined;
+    readonly keyId: string;
   }) {
     this.storage = parts.storage;
     this.engine = parts.engine;
     this.key = parts.key;
     this.cipher = parts.cipher;
     this.config = parts.config;
+    this.#keyId = parts.keyId;
     this.id = parts.config.id;
     this.version = parts.config.version;
     this.#compressor = this.version === 2 ? this.engine.createCompressor(unpackedLevel) : null;
     this.#digest = parts.digests ? new SnapshotDigest(parts.digests, parts) : null;
+  }
+
+  /** The name of the key file that the password opened. */
+  get keyId(): string {
+    return this.#keyId;
+  }
+
+  /** For this room's own use, when the password was changed: another key file holds the same master key. */
+  useKeyFile(keyId: string): void {
+    this.#keyId = keyId;
   }
 
   /** What {@link Repository.loadIndex} has read, and what was stored since. A new object after packs were removed. */
@@ -175,7 +188,7 @@ export class Repository implements AsyncDisposable {
       'REPOSITORY_VERSION_UNSUPPORTED',
       'The repository has format 1, which can be read but not written.',
       {
-        hint: 'Upgrade it once: restic migrate upgrade_repo_v2. Everything in it stays readable.',
+        hint: 'Upgrade it once: varve repo migrate upgrade_repo_v2. Everything in it stays readable.',
       },
     );
   }

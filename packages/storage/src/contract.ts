@@ -82,6 +82,13 @@ export interface Storage {
   /** Deletes a file for good. STORAGE_FILE_NOT_FOUND when there is none. */
   remove(handle: FileHandle, options?: StorageCallOptions): Promise<void>;
 
+  /**
+   * Puts new content into a file that is there, at once: at every moment, also after a crash, the old content is there or the
+   * new, whole. Yields false, having changed nothing, where that is not possible; so does a storage without this call. Only for
+   * the config, the one file that is not named by its content.
+   */
+  replace?(handle: FileHandle, data: Uint8Array, options?: StorageCallOptions): Promise<boolean>;
+
   /** What the server's clock says, where there is a server that tells it; null where not. */
   serverTime?(options?: StorageCallOptions): Promise<Date | null>;
 

@@ -10,6 +10,9 @@ import type { Session } from '../session.ts';
 import { collect, duration } from './numbers.ts';
 import { readPassword, type PasswordOptions } from './password.ts';
 
+/** The repository that a command works on, or the one that it copies from. */
+type RepositoryRole = 'repository' | 'source';
+
 export interface RepositoryOptions extends PasswordOptions {
   readonly repo?: string;
   readonly repositoryFile?: string;
@@ -46,9 +49,13 @@ export async function cacheRootFor(session: Session, options: { readonly cacheDi
 }
 
 /** The storage that options or environment name. USAGE_INVALID when they name none. The caller closes it. */
-export async function openStorageFor(session: Session, options: RepositoryOptions): Promise<Storage> {
+export async function openStorageFor(
+  session: Session,
+  options: RepositoryOptions,
+  role: RepositoryRole = 'repository',
+): Promise<Storage> {
   const { openStorage } = await import('@varve/storage');
-  return openStorage(await locationOf(session, options), { workingFolder: session.io.cwd });
+  return openStorage(await locationOf(session, options, role), { workingFolder: session.io.cwd });
 }
 
 /** An open repository together with its storage; disposing closes both. */
@@ -60,12 +67,13 @@ export interface OpenedRepository extends AsyncDisposable {
 export async function openRepositoryFor(
   session: Session,
   options: RepositoryOptions & { readonly stdinIsData?: boolean },
+  role: RepositoryRole = 'repository',
 ): Promise<OpenedRepository> {
   const { openRepository } = await import('@varve/repository');
   await using cleanup = new AsyncDisposableStack();
-  const storage = await openStorageFor(session, options);
+  const storage = await openStorageFor(session, options, role);
   cleanup.defer(() => storage.close());
-  const password = await readPassword(session, { ...options, isNew: false });
+  const password = await readPassword(session, { ...options, isNew: false, role });
   const cache = (repositoryId: string): Promise<RepositoryCache | null> =>
     openCacheFor(session, options, { storage, repositoryId });
   const repository = cleanup.use(await openRepository({ storage, password, cache, signal: session.signal }));
@@ -114,11 +122,11 @@ export interface LockedRepository extends OpenedRepository {
 export async function openLockedRepository(
   session: Session,
   options: LockCommandOptions,
-  { exclusive }: { readonly exclusive: boolean },
+  { exclusive, role }: { readonly exclusive: boolean; readonly role?: RepositoryRole },
 ): Promise<LockedRepository> {
   const { lockRepository } = await import('@varve/repository');
   await using cleanup = new AsyncDisposableStack();
-  const { repository } = cleanup.use(await openRepositoryFor(session, options));
+  const { repository } = cleanup.use(await openRepositoryFor(session, options, role));
   let { signal } = session;
   if (options.lock) {
     const waitMs = options.retryLock ?? 0;
@@ -129,14 +137,22 @@ export async function openLockedRepository(
   return { repository, signal, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-async function locationOf(session: Session, options: RepositoryOptions): Promise<string> {
+async function locationOf(session: Session, options: RepositoryOptions, role: RepositoryRole): Promise<string> {
   const { env, cwd } = session.io;
+  const prefix = role === 'source' ? 'FROM_' : '';
   if (options.repo !== undefined) return options.repo;
   if (options.repositoryFile !== undefined) return locationFromFile(cwd, options.repositoryFile);
-  if (env['VARVE_REPOSITORY']) return env['VARVE_REPOSITORY'];
-  if (env['VARVE_REPOSITORY_FILE']) return locationFromFile(cwd, env['VARVE_REPOSITORY_FILE']);
-  if (env['RESTIC_REPOSITORY']) return env['RESTIC_REPOSITORY'];
-  if (env['RESTIC_REPOSITORY_FILE']) return locationFromFile(cwd, env['RESTIC_REPOSITORY_FILE']);
+  for (const program of ['VARVE', 'RESTIC']) {
+    const location = env[`${program}_${prefix}REPOSITORY`];
+    if (location) return location;
+    const file = env[`${program}_${prefix}REPOSITORY_FILE`];
+    if (file) return locationFromFile(cwd, file);
+  }
+  if (role === 'source') {
+    throw new AppError('USAGE_INVALID', 'The repository to copy from was not named.', {
+      hint: 'Give its location with --from-repo, or in the environment as VARVE_FROM_REPOSITORY.',
+    });
+  }
   throw new AppError('USAGE_INVALID', 'The repository was not named.', {
     hint: 'Give its location with --repo, or in the environment as VARVE_REPOSITORY.',
   });

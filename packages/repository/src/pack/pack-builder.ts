@@ -115,6 +115,18 @@ export class PackBuilder {
     return length;
   }
 
+  /** Appends a blob whose plaintext is compressed already: `frame` is the zstd frame that another repository holds. */
+  addFrame(id: Uint8Array, frame: Uint8Array, uncompressedLength: number): number {
+    const length = frame.length + unitOverheadBytes;
+    const buffer = this.#room(length);
+    const start = this.#size;
+    buffer.set(frame, start + ivBytes);
+    this.#cipher.sealInPlace(buffer.subarray(start, start + length));
+    this.#size += length;
+    this.#appendEntry({ type: this.type, length, uncompressedLength, id });
+    return length;
+  }
+
   /** Ends the pack and starts a new one. `recycled` is a buffer of an earlier pack of this builder, to be used again. */
   finish(options: { readonly recycled?: ArrayBuffer | undefined } = {}): FinishedPack {
     if (this.#blobCount === 0) throw new AppError('INTERNAL', 'An empty pack cannot be finished.');

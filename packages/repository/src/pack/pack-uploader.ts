@@ -13,6 +13,8 @@ const maxIndexAgeMs = 10 * 60 * 1000;
 export interface PackUploaderOptions {
   readonly signal?: AbortSignal | undefined;
   readonly clock?: Clock | undefined;
+  /** How long stored packs may be in no index file; ten minutes when absent. */
+  readonly indexAgeMs?: number | undefined;
   /** Packs on their way at once; `storage.connections` when absent. */
   readonly concurrency?: number | undefined;
   /** Called when a pack is durable; its buffer can be used again. */
@@ -104,8 +106,8 @@ export class PackUploader {
     if (this.#listings.length === 0) this.#oldestListingMs = now;
     this.#listings.push(listing);
     walkHeader(listing.header, () => this.#listedBlobs++);
-    if (this.#listedBlobs >= maxBlobsPerIndexFile || now - this.#oldestListingMs >= maxIndexAgeMs)
-      this.#startIndexFile();
+    const maxAgeMs = this.#options.indexAgeMs ?? maxIndexAgeMs;
+    if (this.#listedBlobs >= maxBlobsPerIndexFile || now - this.#oldestListingMs >= maxAgeMs) this.#startIndexFile();
   }
 
   /** Index files are written one after the other, beside the packs. */

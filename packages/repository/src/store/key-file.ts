@@ -3,6 +3,7 @@
 
 import { randomBytes, scrypt } from 'node:crypto';
 import { AppError, messageOf, type Secret } from '@varve/base';
+import type { Storage } from '@varve/storage';
 import { MasterKey } from '../crypto/master-key.ts';
 import { UnitCipher } from '../crypto/unit-cipher.ts';
 import type { Engine } from '../native/engine.ts';
@@ -59,6 +60,22 @@ export function decodeKeyFile(bytes: Uint8Array, keyId: string): KeyFile {
     salt: saltValue,
     data: Buffer.from(data, 'base64'),
   };
+}
+
+/** Reads a key file; REPOSITORY_DAMAGED when its content does not have the hash that is its name. */
+export async function loadKeyFile(
+  storage: Storage,
+  engine: Engine,
+  { name, signal }: { readonly name: string; readonly signal?: AbortSignal | undefined },
+): Promise<KeyFile> {
+  const bytes = await storage.load({ type: 'key', name }, { signal });
+  if (engine.sha256(bytes).toString('hex') !== name) {
+    throw new AppError(
+      'REPOSITORY_DAMAGED',
+      `Key file ${name} was changed: its content does not have the hash that is its name.`,
+    );
+  }
+  return decodeKeyFile(bytes, name);
 }
 
 /** The master key, or null when the password is not the one of this key. */

@@ -146,6 +146,24 @@ export class LocalStorage implements Storage {
     }
   }
 
+  async replace(handle: FileHandle, data: Uint8Array, { signal }: StorageCallOptions = {}): Promise<boolean> {
+    throwIfAborted(signal);
+    const path = this.#path(handle);
+    const temporary = `${path}-tmp-${randomBytes(6).toString('hex')}`;
+    const { file } = await this.#chooseModes();
+    try {
+      await stat(path);
+      await this.#write(temporary, [data], { mode: file, signal, onTransfer: undefined });
+      throwIfAborted(signal);
+      await rename(temporary, path);
+      await syncFolder(dirname(path));
+      return true;
+    } catch (error) {
+      await unlink(temporary).catch(() => {});
+      throw localError(error, `replace ${describeHandle(handle)} in ${this.location}`);
+    }
+  }
+
   async close(): Promise<void> {}
 
   #path(handle: FileHandle): string {

@@ -73,6 +73,10 @@ export class GuardedStorage implements Storage {
     return this.#watched(options, async (watched) => (await this.#inner.serverTime?.(watched)) ?? null);
   }
 
+  replace(handle: FileHandle, data: Uint8Array, options: StorageCallOptions = {}): Promise<boolean> {
+    return this.#watched(options, async (watched) => (await this.#inner.replace?.(handle, data, watched)) ?? false);
+  }
+
   close(): Promise<void> {
     return this.#inner.close();
   }

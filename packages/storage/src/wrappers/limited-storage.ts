@@ -63,6 +63,10 @@ export class LimitedStorage implements Storage {
     return this.#run(options.signal, async () => (await this.#inner.serverTime?.(options)) ?? null);
   }
 
+  replace(handle: FileHandle, data: Uint8Array, options: StorageCallOptions = {}): Promise<boolean> {
+    return this.#run(options.signal, async () => (await this.#inner.replace?.(handle, data, options)) ?? false);
+  }
+
   close(): Promise<void> {
     return this.#inner.close();
   }

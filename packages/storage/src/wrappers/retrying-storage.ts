@@ -95,6 +95,10 @@ export class RetryingStorage implements Storage {
     return this.#retry(options, async () => (await this.#inner.serverTime?.(options)) ?? null);
   }
 
+  replace(handle: FileHandle, data: Uint8Array, options: StorageCallOptions = {}): Promise<boolean> {
+    return this.#retry(options, async () => (await this.#inner.replace?.(handle, data, options)) ?? false);
+  }
+
   close(): Promise<void> {
     return this.#inner.close();
   }

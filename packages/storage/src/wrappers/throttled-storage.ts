@@ -60,6 +60,10 @@ export class ThrottledStorage implements Storage {
     return (await this.#inner.serverTime?.(options)) ?? null;
   }
 
+  async replace(handle: FileHandle, data: Uint8Array, options: StorageCallOptions = {}): Promise<boolean> {
+    return (await this.#inner.replace?.(handle, data, options)) ?? false;
+  }
+
   close(): Promise<void> {
     return this.#inner.close();
   }

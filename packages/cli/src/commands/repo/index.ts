@@ -4,10 +4,15 @@ import { examples, type AddCommand } from '../../command.ts';
 import { addBackupCommand } from './backup.ts';
 import { addCacheCommand } from './cache.ts';
 import { addCheckCommand } from './check.ts';
+import { addCopyCommand } from './copy.ts';
 import { addInitCommand } from './init.ts';
+import { addKeyCommands } from './key/index.ts';
 import { addLsCommand } from './ls.ts';
+import { addMigrateCommand } from './migrate.ts';
 import { addRepoRestoreCommand } from './restore.ts';
+import { addRewriteCommand } from './rewrite.ts';
 import { addRepoSnapshotsCommand } from './snapshots.ts';
+import { addTagCommand } from './tag.ts';
 import { addUnlockCommand } from './unlock.ts';
 import { addValidateCommand } from './validate.ts';
 
@@ -32,6 +37,11 @@ export const addRepoCommands: AddCommand = (parent, register) => {
   addLsCommand(group, register);
   addRepoRestoreCommand(group, register);
   addCheckCommand(group, register);
+  addCopyCommand(group, register);
+  addTagCommand(group, register);
+  addRewriteCommand(group, register);
+  addKeyCommands(group, register);
+  addMigrateCommand(group, register);
   addUnlockCommand(group, register);
   addCacheCommand(group, register);
   addValidateCommand(group, register);
