@@ -2,11 +2,17 @@
 
 import { examples, type AddCommand } from '../../command.ts';
 import { addBackupCommand } from './backup.ts';
+import { addCatCommand } from './cat.ts';
 import { addCheckCommand } from './check.ts';
+import { addDiffCommand } from './diff.ts';
+import { addDumpCommand } from './dump.ts';
+import { addFindCommand } from './find.ts';
 import { addInitCommand } from './init.ts';
+import { addListCommand } from './list.ts';
 import { addLsCommand } from './ls.ts';
 import { addRepoRestoreCommand } from './restore.ts';
 import { addRepoSnapshotsCommand } from './snapshots.ts';
+import { addStatsCommand } from './stats.ts';
 import { addUnlockCommand } from './unlock.ts';
 import { addValidateCommand } from './validate.ts';
 
@@ -29,6 +35,12 @@ export const addRepoCommands: AddCommand = (parent, register) => {
   addBackupCommand(group, register);
   addRepoSnapshotsCommand(group, register);
   addLsCommand(group, register);
+  addFindCommand(group, register);
+  addDiffCommand(group, register);
+  addStatsCommand(group, register);
+  addDumpCommand(group, register);
+  addCatCommand(group, register);
+  addListCommand(group, register);
   addRepoRestoreCommand(group, register);
   addCheckCommand(group, register);
   addUnlockCommand(group, register);
