@@ -32,6 +32,8 @@ export type { Compression } from './pack/pack-builder.ts';
 export { findNode, findTree, type SnapshotPath } from './restore/find-node.ts';
 export { listTree, readFileContent, type ListedNode, type ListTreeOptions } from './restore/list-tree.ts';
 export { restoreTree, type RestoreOptions, type RestoreResult } from './restore/restore-tree.ts';
+export type { RestoreAction, RestoredItem } from './restore/restore-report.ts';
+export { parseOwnerRule, type OwnerMap, type OwnerRule } from './restore/owner-map.ts';
 export type { Overwrite } from './restore/restore-plan.ts';
 export { walkTree, type WalkedFolder, type WalkedNode, type WalkOptions, type WalkStep } from './browse/walk-tree.ts';
 export { FindPatterns } from './browse/find-patterns.ts';
