@@ -9,7 +9,8 @@ export { Repository, type CallOptions } from './repository.ts';
 export { BlobIndex, plaintextLength, type BlobLocation, type IndexedPack } from './blob-index/blob-index.ts';
 export type { BlobType, PackedBlob } from './pack/blob-type.ts';
 export type { Snapshot, SnapshotSummary } from './snapshot/snapshot.ts';
-export type { SnapshotFilter } from './snapshot/find-snapshot.ts';
+export { matchesFilter, type SnapshotFilter } from './snapshot/find-snapshot.ts';
+export { groupSnapshots, parseGroupBy, type GroupField, type SnapshotGroup } from './snapshot/snapshot-groups.ts';
 export type { KeyDerivation } from './store/key-file.ts';
 export { lockRepository, unlockRepository, type LockOptions, type RepositoryLock } from './lock/repository-lock.ts';
 export { planRetention, type KeptSnapshot, type RetentionPlan, type RetentionPolicy } from './snapshot/retention.ts';
@@ -29,13 +30,40 @@ export type {
 export { backupPaths, type BackupPathsOptions } from './archive/backup-paths.ts';
 export type { Problem } from './archive/worker-protocol.ts';
 export type { Compression } from './pack/pack-builder.ts';
-export { findNode, type SnapshotPath } from './restore/find-node.ts';
+export { findNode, findTree, type SnapshotPath } from './restore/find-node.ts';
 export { listTree, readFileContent, type ListedNode, type ListTreeOptions } from './restore/list-tree.ts';
 export { restoreTree, type RestoreOptions, type RestoreResult } from './restore/restore-tree.ts';
+export type { RestoreAction, RestoredItem } from './restore/restore-report.ts';
+export { parseOwnerRule, type OwnerMap, type OwnerRule } from './restore/owner-map.ts';
 export type { Overwrite } from './restore/restore-plan.ts';
+export { walkTree, type WalkedFolder, type WalkedNode, type WalkOptions, type WalkStep } from './browse/walk-tree.ts';
+export { FindPatterns } from './browse/find-patterns.ts';
+export {
+  findNodes,
+  findObjects,
+  objectsOfPacks,
+  type FindHit,
+  type FindNodesOptions,
+  type FindObjectsOptions,
+} from './browse/find-in-snapshots.ts';
+export {
+  findFileId,
+  listBlobs,
+  listFileIds,
+  readBlob,
+  readConfig,
+  readMasterKey,
+  readRepositoryFile,
+  type FileKind,
+} from './browse/read-object.ts';
+export { diffTrees, type DiffOptions, type DiffStatistics, type TreeChange } from './browse/diff-trees.ts';
+export { collectStats, statsModes, type StatsMode, type StatsOptions } from './browse/repository-stats.ts';
+export type { RepositoryStats } from './browse/stats-counters.ts';
 export { streamTar } from './restore/stream-tar.ts';
+export { streamZip } from './restore/stream-zip.ts';
+export type { ArchiveOptions } from './restore/archive-entries.ts';
 export type { ExtendedAttribute, NodeType, TreeNode } from './tree/tree-node.ts';
-export { printableName } from './tree/go-quote.ts';
+export { goText, printableName } from './tree/go-quote.ts';
 export { parseTime } from './tree/go-time.ts';
 export {
   addKey,
@@ -45,7 +73,6 @@ export {
   type KeyInfo,
   type NewKeyOptions,
 } from './keys/repository-keys.ts';
-export { matchesFilter } from './snapshot/find-snapshot.ts';
 export { tagSnapshots, type TagChange } from './snapshot/tag-snapshots.ts';
 export type { ReplacedSnapshot } from './snapshot/replace-snapshots.ts';
 export { copySnapshots, type CopiedSnapshot, type CopyOptions, type CopyResult } from './copy/copy-snapshots.ts';

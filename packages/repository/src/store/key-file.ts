@@ -115,12 +115,16 @@ export async function createKeyFile(
   const { N, r, p } = options.derivation ?? (await calibrate());
   const salt = randomBytes(saltBytes);
   const userKey = await deriveKey(options.password, salt, { N, r, p });
-  const { encrypt, macK, macR } = master.reveal();
-  const plaintext = encodeGoJson({ mac: { k: base64(macK), r: base64(macR) }, encrypt: base64(encrypt) });
-  const data = new UnitCipher(options.engine, userKey).seal(plaintext);
+  const data = new UnitCipher(options.engine, userKey).seal(encodeMasterKey(master));
   const { username, hostname } = options;
   const created = formatGoTime(options.created);
   return encodeGoJson({ created, username, hostname, kdf: 'scrypt', N, r, p, salt: base64(salt), data: base64(data) });
+}
+
+/** The plaintext of what a key file seals. */
+export function encodeMasterKey(master: MasterKey): Buffer {
+  const { encrypt, macK, macR } = master.reveal();
+  return encodeGoJson({ mac: { k: base64(macK), r: base64(macR) }, encrypt: base64(encrypt) });
 }
 
 /** Parameters for new keys: at most half a second and 60 MiB here, as restic chooses them. */

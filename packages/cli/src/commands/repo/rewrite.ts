@@ -95,8 +95,8 @@ interface Patterns {
 
 async function patternsOf(session: Session, options: Options): Promise<Patterns> {
   return {
-    excludes: [...(options.exclude ?? []), ...(await readPatternFiles(session, options.excludeFile ?? []))],
-    iexcludes: [...(options.iexclude ?? []), ...(await readPatternFiles(session, options.iexcludeFile ?? []))],
+    excludes: [...(options.exclude ?? []), ...(await readPatternFiles(session.io.cwd, options.excludeFile ?? []))],
+    iexcludes: [...(options.iexclude ?? []), ...(await readPatternFiles(session.io.cwd, options.iexcludeFile ?? []))],
   };
 }
 
