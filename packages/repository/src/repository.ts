@@ -210,10 +210,11 @@ export class Repository implements AsyncDisposable {
     return decodeUnpacked(this.cipher.open(bytes, what), this.engine, what);
   }
 
-  /** Stores an index file of packs that are durable and already known to {@link Repository.index}. */
+  /** Stores an index file of packs that are durable, and adds them to {@link Repository.index}. */
   async saveIndexFile(packs: readonly PackListing[], options: CallOptions = {}): Promise<string> {
     this.assertWritable();
     const name = await this.saveUnpacked('index', encodeIndexFile(packs), options);
+    for (const { packId, header } of packs) this.#index.addPack(packId, header);
     this.#indexFiles.add(name);
     return name;
   }

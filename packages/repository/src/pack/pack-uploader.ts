@@ -1,5 +1,6 @@
 // Takes finished packs to the storage and notes them in index files: packs first, then the index, as the rules for crashes
-// demand. At most `storage.connections` packs are under way; who hands in more has to wait.
+// demand. At most `storage.connections` packs are under way; who hands in more has to wait. The repository's own index learns
+// of a pack together with the index files: a pack of a run that failed must never count as stored in a later one.
 
 import { AppError, systemClock, throwIfAborted, type Clock } from '@varve/base';
 import { maxBlobsPerIndexFile, type PackListing } from '../blob-index/index-file.ts';
@@ -15,6 +16,8 @@ export interface PackUploaderOptions {
   readonly clock?: Clock | undefined;
   /** Packs on their way at once; `storage.connections` when absent. */
   readonly concurrency?: number | undefined;
+  /** How old a pack may get before an index file lists it; 10 minutes when absent. */
+  readonly indexAfterMs?: number | undefined;
   /** Called when a pack is durable; its buffer can be used again. */
   readonly onStored?: ((pack: FinishedPack) => void) | undefined;
 }
@@ -93,7 +96,6 @@ export class PackUploader {
     await this.#repository.storage.save({ type: 'pack', name: pack.id }, pack.bytes, { signal });
     this.#packs++;
     this.#bytes += pack.bytes.length;
-    this.#repository.index.addPack(pack.id, pack.header);
     onStored?.(pack);
     this.#list({ packId: pack.id, header: pack.header });
   }
@@ -103,8 +105,8 @@ export class PackUploader {
     if (this.#listings.length === 0) this.#oldestListingMs = now;
     this.#listings.push(listing);
     walkHeader(listing.header, () => this.#listedBlobs++);
-    if (this.#listedBlobs >= maxBlobsPerIndexFile || now - this.#oldestListingMs >= maxIndexAgeMs)
-      this.#startIndexFile();
+    const isOld = now - this.#oldestListingMs >= (this.#options.indexAfterMs ?? maxIndexAgeMs);
+    if (this.#listedBlobs >= maxBlobsPerIndexFile || isOld) this.#startIndexFile();
   }
 
   /** Index files are written one after the other, beside the packs. */
@@ -116,9 +118,11 @@ export class PackUploader {
     const { signal } = this.#options;
     this.#indexWrite = this.#indexWrite.then(async () => {
       if (this.#failure) return;
-      await this.#repository.saveIndexFile(listings, { signal }).catch((error: unknown) => {
+      try {
+        await this.#repository.saveIndexFile(listings, { signal });
+      } catch (error) {
         this.#failure ??= { error };
-      });
+      }
     });
   }
 }
