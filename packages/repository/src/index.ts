@@ -14,6 +14,9 @@ export { lockRepository, unlockRepository, type LockOptions, type RepositoryLock
 export { planRetention, type KeptSnapshot, type RetentionPlan, type RetentionPolicy } from './snapshot/retention.ts';
 export { checkRepository, type CheckOptions, type CheckReport } from './check/check-repository.ts';
 export type { Finding, FindingCode } from './check/findings.ts';
+export { runPrune, type PruneResult, type RunPruneOptions } from './prune/prune-repository.ts';
+export { planPrune, type PlanPruneOptions, type PrunePhase, type PrunePlan } from './prune/survey.ts';
+export type { Amount, MaxUnused, PackToRepack, PlannedPack, PruneRules, RepackReason } from './prune/prune-plan.ts';
 export { startArchive, type ArchiveSession } from './archive/archive-session.ts';
 export type {
   AddBytesOptions,

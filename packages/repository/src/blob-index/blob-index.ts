@@ -131,6 +131,57 @@ export class BlobIndex {
     return copies;
   }
 
+  /** The number of the first copy of the blob that entry `entry` is a copy of: what {@link BlobIndex.entryOf} yields. */
+  firstCopyOf(entry: number): number {
+    const start = entry * entryWords;
+    for (let word = 0; word < 8; word++) this.#key[word] = this.#entries[start + word]!;
+    const type = this.typeAt(entry);
+    return this.#slots[this.#find(type, this.#firstSlot(type))]! - 1;
+  }
+
+  /** The number of the pack that a copy is in, from 0 to below {@link BlobIndex.packCount}. */
+  packOf(entry: number): number {
+    return (this.#entries[entry * entryWords + packWord]! & ~treeBit) >>> 0;
+  }
+
+  typeAt(entry: number): BlobType {
+    return (this.#entries[entry * entryWords + packWord]! & treeBit) !== 0 ? 'tree' : 'data';
+  }
+
+  offsetAt(entry: number): number {
+    return this.#entries[entry * entryWords + offsetWord]!;
+  }
+
+  lengthAt(entry: number): number {
+    return this.#entries[entry * entryWords + lengthWord]!;
+  }
+
+  uncompressedLengthAt(entry: number): number {
+    return this.#entries[entry * entryWords + uncompressedWord]!;
+  }
+
+  /** A copy as an object. */
+  blobAt(entry: number): PackedBlob {
+    const start = entry * entryWords;
+    const words = this.#entries.slice(start, start + 8);
+    const { offset, length, uncompressedLength } = this.#location(entry);
+    const id = Buffer.from(words.buffer).toString('hex');
+    return { type: this.typeAt(entry), id, offset, length, uncompressedLength };
+  }
+
+  /** The name of the pack with a number. */
+  packIdOf(pack: number): string {
+    const known = this.#packIds[pack];
+    if (known !== undefined) return known;
+    const words = this.#packs.slice(pack * packIdWords, (pack + 1) * packIdWords);
+    return (this.#packIds[pack] = Buffer.from(words.buffer).toString('hex'));
+  }
+
+  /** The number of a pack, or -1. Not for an attached index. */
+  packNumberOf(packId: string): number {
+    return this.#packNumbers?.get(packId) ?? -1;
+  }
+
   /** Makes room for this many more blobs at once. */
   reserve(blobs: number): void {
     const needed = this.size + blobs;
@@ -158,48 +209,33 @@ export class BlobIndex {
     }
   }
 
-  /** Every pack with its blobs. Works on a copy of the order (4 bytes a blob); blobs added meanwhile are left out. */
-  *packs(): Generator<IndexedPack> {
+  /**
+   * Every pack, or those with a wanted number, with its blobs. Works on a copy of the order (4 bytes a blob); blobs added
+   * meanwhile are left out.
+   */
+  *packs(isWanted: (pack: number) => boolean = () => true): Generator<IndexedPack> {
     const count = this.size;
     const starts = new Uint32Array(this.packCount + 1);
-    for (let entry = 0; entry < count; entry++) starts[this.#packOf(entry) + 1]!++;
+    for (let entry = 0; entry < count; entry++) starts[this.packOf(entry) + 1]!++;
     for (let pack = 0; pack < starts.length - 1; pack++) starts[pack + 1]! += starts[pack]!;
     const order = new Uint32Array(count);
     const next = starts.slice();
-    for (let entry = 0; entry < count; entry++) order[next[this.#packOf(entry)]!++] = entry;
+    for (let entry = 0; entry < count; entry++) order[next[this.packOf(entry)]!++] = entry;
     for (let pack = 0; pack < starts.length - 1; pack++) {
-      const blobs = Array.from(order.subarray(starts[pack], starts[pack + 1]), (entry) => this.#blob(entry));
-      yield { packId: this.#packId(pack), blobs: blobs.sort((a, b) => a.offset - b.offset) };
+      if (!isWanted(pack)) continue;
+      const blobs = Array.from(order.subarray(starts[pack], starts[pack + 1]), (entry) => this.blobAt(entry));
+      yield { packId: this.packIdOf(pack), blobs: blobs.sort((a, b) => a.offset - b.offset) };
     }
-  }
-
-  #blob(entry: number): PackedBlob {
-    const start = entry * entryWords;
-    const words = this.#entries.slice(start, start + 8);
-    const { offset, length, uncompressedLength } = this.#location(entry);
-    const type: BlobType = (this.#entries[start + packWord]! & treeBit) !== 0 ? 'tree' : 'data';
-    return { type, id: Buffer.from(words.buffer).toString('hex'), offset, length, uncompressedLength };
   }
 
   #location(entry: number): BlobLocation {
     const start = entry * entryWords;
     return {
-      packId: this.#packId(this.#packOf(entry)),
+      packId: this.packIdOf(this.packOf(entry)),
       offset: this.#entries[start + offsetWord]!,
       length: this.#entries[start + lengthWord]!,
       uncompressedLength: this.#entries[start + uncompressedWord]!,
     };
-  }
-
-  #packOf(entry: number): number {
-    return (this.#entries[entry * entryWords + packWord]! & ~treeBit) >>> 0;
-  }
-
-  #packId(pack: number): string {
-    const known = this.#packIds[pack];
-    if (known !== undefined) return known;
-    const words = this.#packs.slice(pack * packIdWords, (pack + 1) * packIdWords);
-    return (this.#packIds[pack] = Buffer.from(words.buffer).toString('hex'));
   }
 
   #setKey(id: string | Uint8Array): void {
@@ -240,7 +276,7 @@ export class BlobIndex {
     let slot = this.#firstSlot(type);
     for (let entry = this.#slots[slot]! - 1; entry >= 0; entry = this.#slots[slot]! - 1) {
       const start = entry * entryWords;
-      const isSamePlace = this.#entries[start + offsetWord] === offset && this.#packOf(entry) === pack;
+      const isSamePlace = this.#entries[start + offsetWord] === offset && this.packOf(entry) === pack;
       if (isSamePlace && this.#isKey(start, typeBit)) return;
       slot = (slot + 1) & mask;
     }
