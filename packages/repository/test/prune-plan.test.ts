@@ -22,8 +22,10 @@ function pack(unused: number, more: Partial<PackUse> = {}): PackUse {
   };
 }
 
-const smallPack = (more: Partial<PackUse> = {}): PackUse => pack(0, { sizeBytes: 100_000, usedBytes: 100_000, ...more });
-const decide = (uses: readonly PackUse[], rules: PruneRules = {}): PackActions => decidePacks(uses, { rules, version: 2 });
+const smallPack = (more: Partial<PackUse> = {}): PackUse =>
+  pack(0, { sizeBytes: 100_000, usedBytes: 100_000, ...more });
+const decide = (uses: readonly PackUse[], rules: PruneRules = {}): PackActions =>
+  decidePacks(uses, { rules, version: 2 });
 const repacked = (uses: readonly PackUse[], rules?: PruneRules): number[] =>
   decide(uses, rules).repack.map(({ packId }) => uses.findIndex((use) => use.packId === packId));
 
@@ -108,7 +110,10 @@ describe('a plan to prune', () => {
     );
     const rules = fc.record(
       {
-        maxUnused: fc.oneof(fc.constant('unlimited' as const), fc.record({ ratio: fc.double({ min: 0, max: 1, noNaN: true }) })),
+        maxUnused: fc.oneof(
+          fc.constant('unlimited' as const),
+          fc.record({ ratio: fc.double({ min: 0, max: 1, noNaN: true }) }),
+        ),
         maxRepackBytes: fc.integer({ min: 0, max: 200 * mebi }),
         repackCacheableOnly: fc.boolean(),
       },

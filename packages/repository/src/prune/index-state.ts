@@ -65,7 +65,7 @@ export class IndexState {
   /** Stores index files of what obsolete ones list, without the packs that go. Yields the names of the new files. */
   async saveReplacement(
     obsolete: readonly string[],
-    { isGone, signal }: { readonly isGone: IsGone; readonly signal: AbortSignal },
+    { isGone, signal }: { readonly isGone: IsGone; readonly signal: AbortSignal | undefined },
   ): Promise<string[]> {
     const staying = new Uint8Array(this.index.packCount);
     for (const name of obsolete) for (const pack of this.#files.get(name)?.packs ?? []) staying[pack] = 1;

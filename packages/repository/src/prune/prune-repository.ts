@@ -3,7 +3,6 @@
 // lock again, delete them: nothing lists them any more. docs/prune.md has the reasons and the interleavings.
 
 import { AppError, isAppError, throwIfAborted } from '@varve/base';
-import type { FileHandle } from '@varve/storage';
 import { lockRepository, type LockOptions, type RepositoryLock } from '../lock/repository-lock.ts';
 import type { Repository } from '../repository.ts';
 import { lostError, readAllSnapshots } from './damage.ts';
@@ -62,8 +61,13 @@ export async function runPrune(repository: Repository, options: RunPruneOptions 
     throw new AppError('USAGE_INVALID', 'The plan to prune was made for another repository.');
   }
   for (let attempt = 1; attempt <= mostAttempts; attempt++) {
-    const prepared = await prepare(repository, options);
-    const result = isEmpty(prepared.survey.plan) ? nothingDone(prepared.survey.plan) : await finish(prepared, options);
+    const prepared = await withLock(repository, { ...options, exclusive: false }, (signal) => {
+      return prepare(repository, options, signal);
+    });
+    if (isEmpty(prepared.plan)) return nothingDone(prepared.plan);
+    const result = await withLock(repository, { ...options, exclusive: true }, (signal, lock) => {
+      return finish(prepared, options, { signal, lock });
+    });
     if (result) return result;
   }
   throw new AppError(
@@ -76,103 +80,88 @@ export async function runPrune(repository: Repository, options: RunPruneOptions 
   );
 }
 
-interface Prepared {
+interface Prepared extends Survey {
   readonly repository: Repository;
-  readonly survey: Survey;
   readonly repacked: RepackResult;
 }
 
 /** The part beside others: changes nothing that is there. */
-async function prepare(repository: Repository, options: RunPruneOptions): Promise<Prepared> {
-  await using lock = await takeLock(repository, options, { exclusive: false });
-  const signal = signalOf(options, lock);
-  const fresh = await survey(repository, rulesFor(options, signal));
+async function prepare(
+  repository: Repository,
+  options: RunPruneOptions,
+  signal: AbortSignal | undefined,
+): Promise<Prepared> {
+  const { unsafeRecoverNoFreeSpace, repackUncompressed = false, workers } = options;
+  const rules = unsafeRecoverNoFreeSpace ? { ...options, maxRepackBytes: 0 } : options;
+  const { state, used, ...fresh } = await survey(repository, { ...rules, signal });
   const plan = options.plan ?? fresh.plan;
   options.onPlan?.(plan);
   throwIfAborted(signal);
-  let repacked: RepackResult = { packs: 0, bytes: 0, isStorageFull: false };
-  const { state, used } = fresh;
+  const prepared = { repository, state, used, plan };
+  const isLeaving = packSet(state, leavingPacks(plan));
   const isRepacked = packSet(
     state,
     plan.repack.map(({ packId }) => packId),
   );
-  const isLeaving = packSet(state, leavingPacks(plan));
-  const entries = options.unsafeRecoverNoFreeSpace ? [] : entriesToCopy(used, isLeaving, isRepacked);
-  if (entries.length > 0) {
-    const compressesData = options.repackUncompressed ?? false;
-    const { workers } = options;
-    const onProgress = options.onProgress?.('repack');
-    repacked = await repack({ repository, used, entries, compressesData, signal, onProgress, workers });
-  }
-  return { repository, survey: { ...fresh, plan }, repacked };
+  const entries = unsafeRecoverNoFreeSpace ? [] : entriesToCopy(used, isLeaving, isRepacked);
+  if (entries.length === 0) return { ...prepared, repacked: { packs: 0, bytes: 0, isStorageFull: false } };
+  const onProgress = options.onProgress?.('repack');
+  const copies = { repository, used, entries, compressesData: repackUncompressed };
+  return { ...prepared, repacked: await repack({ ...copies, signal, onProgress, workers }) };
 }
 
 /** The part that others wait for, and the deletion. Null when the plan is worthless: somebody else pruned meanwhile. */
 async function finish(
-  { repository, survey: { state, used, plan }, repacked }: Prepared,
+  prepared: Prepared,
   options: RunPruneOptions,
+  { signal, lock }: { readonly signal: AbortSignal | undefined; readonly lock: RepositoryLock | null },
 ): Promise<PruneResult | null> {
-  await using lock = await takeLock(repository, options, { exclusive: true });
   const startedMs = performance.now();
-  const signal = signalOf(options, lock);
+  const { repository, state, used, plan, repacked } = prepared;
   const snapshots = await readAllSnapshots(repository, signal);
   if (!(await state.refresh(signal))) return null;
   await used.walk(snapshots, { signal, onTrees: treeProgress(options) });
-  const gone = decideGone(used, { leaving: leavingPacks(plan), missing: plan.missing });
-  if (gone.lost.length > 0) {
-    throw await lostError(snapshots, { lost: gone.lost, repository, index: state.index, signal });
-  }
-  const unreferenced = await stillUnreferenced(repository, { state, plan, repacked, signal });
-  const goneSizes = [...plan.remove, ...plan.repack].filter(({ packId }) => gone.packIds.has(packId));
-  const isGone = packSet(state, gone.packIds);
-  const obsolete = gone.packIds.size > 0 ? state.obsoleteFiles(isGone) : [];
-  const remover = new Remover(repository, {
-    signal,
-    onProgress: options.onProgress?.('remove'),
-    total: unreferenced.length + obsolete.length + goneSizes.length,
-  });
-  let exclusiveMs = 0;
+  const { packIds, keptPackIds, lost } = decideGone(used, { leaving: leavingPacks(plan), missing: plan.missing });
+  if (lost.length > 0) throw await lostError(snapshots, { lost, repository, index: state.index, signal });
+  const unreferenced = await stillUnreferenced(prepared, signal);
+  const gone = [...plan.remove, ...plan.repack].filter(({ packId }) => packIds.has(packId));
+  const isGone = packSet(state, packIds);
+  const obsolete = packIds.size > 0 ? state.obsoleteFiles(isGone) : [];
+  const total = unreferenced.length + obsolete.length + gone.length;
+  const remover = new Remover(repository, { signal, onProgress: options.onProgress?.('remove'), total });
   throwIfAborted(signal);
-  if (options.unsafeRecoverNoFreeSpace) {
-    await remover.remove(unreferenced.map(packHandle));
-    // An index that lists too little is rebuilt from the packs; one that lists packs which are gone would deceive a backup.
-    await remover.remove(obsolete.map(indexHandle));
-    await remover.remove(goneSizes.map(packHandle));
+  const deletesFirst = options.unsafeRecoverNoFreeSpace === true;
+  if (deletesFirst || repacked.isStorageFull) await remover.remove('pack', unreferenced);
+  // Files before the last: an index that lists too little can be rebuilt, one that lists what is gone deceives a backup.
+  if (!deletesFirst) await state.saveReplacement(obsolete, { isGone, signal });
+  await remover.remove('index', obsolete);
+  if (deletesFirst) {
+    await remover.remove('pack', gone);
     await state.saveReplacement(obsolete, { isGone, signal });
-    exclusiveMs = performance.now() - startedMs;
-  } else {
-    if (repacked.isStorageFull) await remover.remove(unreferenced.map(packHandle));
-    if (obsolete.length > 0) await state.saveReplacement(obsolete, { isGone, signal });
-    await remover.remove(obsolete.map(indexHandle));
-    exclusiveMs = performance.now() - startedMs;
+  }
+  const exclusiveMs = performance.now() - startedMs;
+  if (!deletesFirst) {
     // Nothing lists these packs now, so whoever comes from here on cannot rely on them.
     await lock?.share();
-    if (!repacked.isStorageFull) await remover.remove(unreferenced.map(packHandle));
-    await remover.remove(goneSizes.map(packHandle));
+    if (!repacked.isStorageFull) await remover.remove('pack', unreferenced);
+    await remover.remove('pack', gone);
   }
-  const removed = [...unreferenced, ...goneSizes];
+  const removed = [...unreferenced, ...gone];
   return {
     plan,
     packsWritten: repacked.packs,
     bytesWritten: repacked.bytes,
     packsRemoved: removed.length,
     bytesRemoved: removed.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
-    packsKept: gone.keptPackIds,
+    packsKept: keptPackIds,
     exclusiveMs,
     problems: repacked.isStorageFull ? ['The storage was full, so not everything was repacked. Run prune again.'] : [],
   };
 }
 
 /** Of the packs that no index listed, those that none lists now: no backup is running that could still do it. */
-async function stillUnreferenced(
-  repository: Repository,
-  {
-    state,
-    plan,
-    repacked,
-    signal,
-  }: { state: IndexState; plan: PrunePlan; repacked: RepackResult; signal: AbortSignal },
-): Promise<PlannedPack[]> {
+async function stillUnreferenced(prepared: Prepared, signal: AbortSignal | undefined): Promise<readonly PlannedPack[]> {
+  const { repository, state, plan, repacked } = prepared;
   if (!repacked.isStorageFull) return plan.unreferenced.filter(({ packId }) => !state.index.hasPack(packId));
   // What was stored of the new packs before the storage was full is listed nowhere and only takes space.
   const packs = await repository.listFiles('pack', { signal });
@@ -181,34 +170,37 @@ async function stillUnreferenced(
     .map(({ name, sizeBytes }) => ({ packId: name, sizeBytes }));
 }
 
-async function takeLock(
+/** Runs a task under a lock and releases it. What the task throws counts, not that the lock could then not be removed. */
+async function withLock<T>(
   repository: Repository,
-  options: RunPruneOptions,
-  { exclusive }: { readonly exclusive: boolean },
-): Promise<RepositoryLock | null> {
-  const { lock = {}, signal } = options;
-  if (lock === null) return null;
+  { exclusive, ...options }: RunPruneOptions & { readonly exclusive: boolean },
+  task: (signal: AbortSignal | undefined, lock: RepositoryLock | null) => Promise<T>,
+): Promise<T> {
+  const { lock: lockOptions = {}, signal } = options;
+  if (lockOptions === null) return task(signal, null);
+  const lock = await lockRepository(repository, { ...lockOptions, exclusive, signal }).catch((error: unknown) => {
+    throw exclusive && isAppError(error, 'REPOSITORY_LOCKED') ? lockedError(error) : error;
+  });
+  let result: T;
   try {
-    return await lockRepository(repository, { ...lock, exclusive, signal });
+    result = await task(AbortSignal.any(signal ? [signal, lock.signal] : [lock.signal]), lock);
   } catch (error) {
-    if (!exclusive || !isAppError(error, 'REPOSITORY_LOCKED')) throw error;
-    throw new AppError('REPOSITORY_LOCKED', error.message, {
-      hint:
-        'Nothing was removed. What was repacked stays and the next prune goes on from there: run it when that work is done, ' +
-        'or let it wait with --retry-lock. If that process is certainly not running any more, remove its lock with unlock.',
-      context: error.context,
-      cause: error,
-      retry: true,
-    });
+    await lock.release().catch(() => {});
+    throw error;
   }
+  await lock.release();
+  return result;
 }
 
-function signalOf({ signal }: RunPruneOptions, lock: RepositoryLock | null): AbortSignal {
-  return AbortSignal.any([signal, lock?.signal].filter((part) => part !== undefined));
-}
-
-function rulesFor(options: RunPruneOptions, signal: AbortSignal): PlanPruneOptions {
-  return { ...options, signal, ...(options.unsafeRecoverNoFreeSpace ? { maxRepackBytes: 0 } : {}) };
+function lockedError(error: AppError): AppError {
+  return new AppError('REPOSITORY_LOCKED', error.message, {
+    hint:
+      'Nothing was removed. What was repacked stays and the next prune goes on from there: run it when that work is done, ' +
+      'or let it wait with --retry-lock. If that process is certainly not running any more, remove its lock with unlock.',
+    context: error.context,
+    cause: error,
+    retry: true,
+  });
 }
 
 function leavingPacks(plan: PrunePlan): string[] {
@@ -222,14 +214,6 @@ function packSet(state: IndexState, packIds: Iterable<string>): (pack: number) =
     if (pack >= 0) marks[pack] = 1;
   }
   return (pack) => marks[pack] === 1;
-}
-
-function packHandle({ packId }: PlannedPack): FileHandle {
-  return { type: 'pack', name: packId };
-}
-
-function indexHandle(name: string): FileHandle {
-  return { type: 'index', name };
 }
 
 function isEmpty(plan: PrunePlan): boolean {

@@ -1,11 +1,11 @@
 // Removes files of a repository.
 
 import { isAppError, mapConcurrently, throwIfAborted, type OnProgress } from '@varve/base';
-import type { FileHandle } from '@varve/storage';
 import type { Repository } from '../repository.ts';
+import type { PlannedPack } from './prune-plan.ts';
 
 export interface RemoverOptions {
-  readonly signal: AbortSignal;
+  readonly signal: AbortSignal | undefined;
   readonly onProgress?: OnProgress | undefined;
   /** Files to be removed in all, for the progress. */
   readonly total: number;
@@ -22,15 +22,17 @@ export class Remover {
     this.#options = options;
   }
 
-  async remove(handles: readonly FileHandle[]): Promise<void> {
+  /** Removes packs, or index files by their names. */
+  async remove(type: 'pack' | 'index', files: readonly (PlannedPack | string)[]): Promise<void> {
     const { storage } = this.#repository;
     const { signal, onProgress, total } = this.#options;
-    await mapConcurrently(handles, storage.connections, async (handle) => {
+    await mapConcurrently(files, storage.connections, async (file) => {
       throwIfAborted(signal);
-      await storage.remove(handle, { signal }).catch((error: unknown) => {
+      const name = typeof file === 'string' ? file : file.packId;
+      await storage.remove({ type, name }, { signal }).catch((error: unknown) => {
         if (!isAppError(error, 'STORAGE_FILE_NOT_FOUND')) throw error;
       });
-      const current = `${handle.type} ${handle.name.slice(0, 8)}`;
+      const current = `${type} ${name.slice(0, 8)}`;
       onProgress?.({ filesDone: ++this.#done, filesTotal: total, bytesDone: 0, current });
     });
   }

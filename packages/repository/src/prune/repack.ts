@@ -30,7 +30,7 @@ export interface RepackOptions {
   /** Entries of the index to copy; see {@link entriesToCopy}. */
   readonly entries: number[];
   readonly compressesData: boolean;
-  readonly signal: AbortSignal;
+  readonly signal: AbortSignal | undefined;
   readonly onProgress?: OnProgress | undefined;
   /** Threads beside this one; by size and machine when absent. */
   readonly workers?: number | undefined;
