@@ -151,13 +151,13 @@ export class Repository implements AsyncDisposable {
 
   /** Removes snapshot files; those that are gone already count as removed. The caller holds an exclusive lock. */
   async removeSnapshots(ids: readonly string[], options: CallOptions = {}): Promise<void> {
-    for (const name of ids) {
+    await mapConcurrently(ids, this.storage.connections, async (name) => {
       throwIfAborted(options.signal);
       await this.storage.remove({ type: 'snapshot', name }, options).catch((error: unknown) => {
         if (!isAppError(error, 'STORAGE_FILE_NOT_FOUND')) throw error;
       });
       this.#snapshots.delete(name);
-    }
+    });
   }
 
   /** REPOSITORY_VERSION_UNSUPPORTED when the repository has format 1, which is only read. */

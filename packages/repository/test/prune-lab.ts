@@ -100,6 +100,11 @@ export class PruneLab implements AsyncDisposable {
     return lab;
   }
 
+  /** Names of all files of the repository. */
+  files(): string[] {
+    return readdirSync(this.folder.repo, { recursive: true, encoding: 'utf8' }).sort();
+  }
+
   /** Bytes of all packs. */
   packBytes(): number {
     const data = join(this.folder.repo, 'data');

@@ -3,8 +3,10 @@
 import { examples, type AddCommand } from '../../command.ts';
 import { addBackupCommand } from './backup.ts';
 import { addCheckCommand } from './check.ts';
+import { addRepoForgetCommand } from './forget.ts';
 import { addInitCommand } from './init.ts';
 import { addLsCommand } from './ls.ts';
+import { addPruneCommand } from './prune.ts';
 import { addRepoRestoreCommand } from './restore.ts';
 import { addRepoSnapshotsCommand } from './snapshots.ts';
 import { addUnlockCommand } from './unlock.ts';
@@ -30,6 +32,8 @@ export const addRepoCommands: AddCommand = (parent, register) => {
   addRepoSnapshotsCommand(group, register);
   addLsCommand(group, register);
   addRepoRestoreCommand(group, register);
+  addRepoForgetCommand(group, register);
+  addPruneCommand(group, register);
   addCheckCommand(group, register);
   addUnlockCommand(group, register);
   addValidateCommand(group, register);
