@@ -14,8 +14,12 @@ export { groupSnapshots, parseGroupBy, type GroupField, type SnapshotGroup } fro
 export type { KeyDerivation } from './store/key-file.ts';
 export { lockRepository, unlockRepository, type LockOptions, type RepositoryLock } from './lock/repository-lock.ts';
 export { planRetention, type KeptSnapshot, type RetentionPlan, type RetentionPolicy } from './snapshot/retention.ts';
+export { planForget, type ForgetGroup, type ForgetRules, type GroupBy } from './snapshot/plan-forget.ts';
 export { checkRepository, type CheckOptions, type CheckReport } from './check/check-repository.ts';
 export type { Finding, FindingCode } from './check/findings.ts';
+export { runPrune, type PruneResult, type RunPruneOptions } from './prune/prune-repository.ts';
+export { planPrune, type PlanPruneOptions, type PrunePhase, type PrunePlan } from './prune/survey.ts';
+export type { Amount, MaxUnused, PackToRepack, PlannedPack, PruneRules, RepackReason } from './prune/prune-plan.ts';
 export { startArchive, type ArchiveSession } from './archive/archive-session.ts';
 export type {
   AddBytesOptions,

@@ -172,13 +172,13 @@ export class Repository implements AsyncDisposable {
 
   /** Removes snapshot files; those that are gone already count as removed. The caller holds an exclusive lock. */
   async removeSnapshots(ids: readonly string[], options: CallOptions = {}): Promise<void> {
-    for (const name of ids) {
+    await mapConcurrently(ids, this.storage.connections, async (name) => {
       throwIfAborted(options.signal);
       await this.storage.remove({ type: 'snapshot', name }, options).catch((error: unknown) => {
         if (!isAppError(error, 'STORAGE_FILE_NOT_FOUND')) throw error;
       });
       this.#snapshots.delete(name);
-    }
+    });
   }
 
   /** REPOSITORY_VERSION_UNSUPPORTED when the repository has format 1, which is only read. */
@@ -233,10 +233,11 @@ export class Repository implements AsyncDisposable {
     return decodeUnpacked(this.cipher.open(bytes, what), this.engine, what);
   }
 
-  /** Stores an index file of packs that are durable and already known to {@link Repository.index}. */
+  /** Stores an index file of packs that are durable, and adds them to {@link Repository.index}. */
   async saveIndexFile(packs: readonly PackListing[], options: CallOptions = {}): Promise<string> {
     this.assertWritable();
     const name = await this.saveUnpacked('index', encodeIndexFile(packs), options);
+    for (const { packId, header } of packs) this.#index.addPack(packId, header);
     this.#indexFiles.add(name);
     return name;
   }

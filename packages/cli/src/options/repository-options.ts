@@ -124,17 +124,25 @@ export async function openLockedRepository(
   options: LockCommandOptions,
   { exclusive, role }: { readonly exclusive: boolean; readonly role?: RepositoryRole },
 ): Promise<LockedRepository> {
-  const { lockRepository } = await import('@varve/repository');
   await using cleanup = new AsyncDisposableStack();
   const { repository } = cleanup.use(await openRepositoryFor(session, options, role));
-  let { signal } = session;
-  if (options.lock) {
-    const waitMs = options.retryLock ?? 0;
-    const lock = cleanup.use(await lockRepository(repository, { exclusive, signal, clock: session.clock, waitMs }));
-    signal = AbortSignal.any([signal, lock.signal]);
-  }
+  const { signal } = cleanup.use(await lockOpened(session, repository, { ...options, exclusive }));
   const owned = cleanup.move();
   return { repository, signal, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** Takes the lock of an open repository, unless `--no-lock` was given. Disposing releases it. */
+export async function lockOpened(
+  session: Session,
+  repository: Repository,
+  { lock: isLocked, retryLock, exclusive }: LockCommandOptions & { readonly exclusive: boolean },
+): Promise<LockedRepository> {
+  const { lockRepository } = await import('@varve/repository');
+  const { signal, clock } = session;
+  if (!isLocked) return { repository, signal, [Symbol.asyncDispose]: async () => {} };
+  const lock = await lockRepository(repository, { exclusive, signal, clock, waitMs: retryLock ?? 0 });
+  const either = AbortSignal.any([signal, lock.signal]);
+  return { repository, signal: either, [Symbol.asyncDispose]: () => lock.release() };
 }
 
 async function locationOf(session: Session, options: RepositoryOptions, role: RepositoryRole): Promise<string> {

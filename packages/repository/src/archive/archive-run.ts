@@ -8,7 +8,8 @@ import { Chunker } from '../chunker/chunker.ts';
 import { Libc } from '../filesystem/libc.ts';
 import type { NodeReader } from '../filesystem/read-node.ts';
 import { UserNames } from '../filesystem/user-names.ts';
-import { PackBuilder, type Compression, type FinishedPack, type PackPart } from '../pack/pack-builder.ts';
+import { joinParts } from '../pack/join-parts.ts';
+import type { Compression, FinishedPack, PackPart } from '../pack/pack-builder.ts';
 import { PackUploader } from '../pack/pack-uploader.ts';
 import type { Repository } from '../repository.ts';
 import { TreeReader } from '../restore/tree-reader.ts';
@@ -152,7 +153,8 @@ export class ArchiveRun {
     while (this.#background.size > 0) await Promise.all(this.#background);
     throwIfAborted(this.signal);
     await this.pool.flush();
-    this.#joinParts();
+    for (const pack of joinParts(this.#parts, this.repository)) this.#upload(pack);
+    this.#parts.length = 0;
     while (this.#uploads.size > 0) await Promise.all(this.#uploads);
     await this.#uploader.flush();
     throwIfAborted(this.signal);
@@ -165,22 +167,6 @@ export class ArchiveRun {
     await this.pool.close();
     await Promise.allSettled([...this.#uploads, ...this.#background]);
     await this.#uploader.settle();
-  }
-
-  /** What the threads have left becomes as few packs as possible, so that small snapshots do not litter the repository. */
-  #joinParts(): void {
-    const { engine, key } = this.repository;
-    for (const type of ['data', 'tree'] as const) {
-      const builder = new PackBuilder({ engine, key, type });
-      for (const part of this.#parts.filter((candidate) => candidate.type === type)) {
-        if (builder.blobCount > 0 && builder.sizeBytes + part.bytes.length > builder.packSizeBytes) {
-          this.#upload(builder.finish());
-        }
-        builder.addPart(part);
-      }
-      if (builder.blobCount > 0) this.#upload(builder.finish());
-    }
-    this.#parts.length = 0;
   }
 
   #report(current: string | undefined): void {

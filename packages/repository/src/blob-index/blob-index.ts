@@ -82,9 +82,7 @@ export class BlobIndex {
   }
 
   hasPack(packId: string): boolean {
-    if (!isHexId(packId)) return false;
-    this.#packs.setKey(packId);
-    return this.#packs.find() >= 0;
+    return this.packNumberOf(packId) >= 0;
   }
 
   /** Whether any copy is known. `id` is 64 hex digits or 32 bytes. */
@@ -114,6 +112,61 @@ export class BlobIndex {
       copies.push(this.#location(entry));
     }
     return copies;
+  }
+
+  /** The number of the first copy of the blob that entry `entry` is a copy of: what {@link BlobIndex.entryOf} yields. */
+  firstCopyOf(entry: number): number {
+    this.#blobs.setKeyOf(entry);
+    return this.#next(this.typeAt(entry), -1);
+  }
+
+  /** The number of the pack that a copy is in, from 0 to below {@link BlobIndex.packCount}. */
+  packOf(entry: number): number {
+    return (this.#blobs.word(entry, packWord) & ~treeBit) >>> 0;
+  }
+
+  typeAt(entry: number): BlobType {
+    return this.#blobs.word(entry, packWord) >>> 31 === 0 ? 'data' : 'tree';
+  }
+
+  offsetAt(entry: number): number {
+    return this.#blobs.word(entry, offsetWord);
+  }
+
+  lengthAt(entry: number): number {
+    return this.#blobs.word(entry, lengthWord);
+  }
+
+  uncompressedLengthAt(entry: number): number {
+    return this.#blobs.word(entry, uncompressedWord);
+  }
+
+  /** A copy as an object. */
+  blobAt(entry: number): PackedBlob {
+    return {
+      type: this.typeAt(entry),
+      id: this.#blobs.hexId(entry),
+      offset: this.offsetAt(entry),
+      length: this.lengthAt(entry),
+      uncompressedLength: this.uncompressedLengthAt(entry),
+    };
+  }
+
+  /** The name of the pack with a number. */
+  packIdOf(pack: number): string {
+    const place = pack % namesKept;
+    if (this.#namedPacks[place] !== pack + 1) {
+      this.#names[place] = this.#packs.hexId(pack);
+      this.#namedPacks[place] = pack + 1;
+    }
+    return this.#names[place]!;
+  }
+
+  /** The number of a pack, or -1. */
+  packNumberOf(packId: string): number {
+    if (!isHexId(packId)) return -1;
+    this.#packs.setKey(packId);
+    return this.#packs.find();
   }
 
   /** Makes room for this many more blobs at once. */
@@ -163,17 +216,21 @@ export class BlobIndex {
   }
 
   /**
-   * Every pack with its blobs. Beside the pack in hand it needs 8 bytes for each run of entries of one pack, of which there
+   * Every pack with its blobs, or those that are wanted by their number. Beside the pack in hand it needs 8 bytes for each run of entries of one pack, of which there
    * are usually as many as packs; what is added meanwhile is left out.
    */
-  *packs(): Generator<IndexedPack> {
+  *packs(isWanted: (pack: number) => boolean = () => true): Generator<IndexedPack> {
     const runs = this.#runs();
     const { order, ends } = this.#runsByPack(runs);
     for (let pack = 0, at = 0; pack < ends.length; pack++) {
+      if (!isWanted(pack)) {
+        at = ends[pack]!;
+        continue;
+      }
       const blobs: PackedBlob[] = [];
       for (; at < ends[pack]!; at++) {
         const run = order[at]!;
-        for (let entry = runs[run]!; entry < runs[run + 1]!; entry++) blobs.push(this.#blob(entry));
+        for (let entry = runs[run]!; entry < runs[run + 1]!; entry++) blobs.push(this.blobAt(entry));
       }
       yield { packId: this.#packs.hexId(pack), blobs: blobs.sort((a, b) => a.offset - b.offset) };
     }
@@ -182,7 +239,7 @@ export class BlobIndex {
   /** The first entry of each run of entries of one pack, and the end of the last. */
   #runs(): Uint32Array {
     const count = this.size;
-    const isStart = (entry: number): boolean => entry === 0 || this.#packOf(entry) !== this.#packOf(entry - 1);
+    const isStart = (entry: number): boolean => entry === 0 || this.packOf(entry) !== this.packOf(entry - 1);
     let runCount = 0;
     for (let entry = 0; entry < count; entry++) if (isStart(entry)) runCount++;
     const runs = new Uint32Array(runCount + 1);
@@ -196,13 +253,13 @@ export class BlobIndex {
   #runsByPack(runs: Uint32Array): { readonly order: Uint32Array; readonly ends: Uint32Array } {
     const order = new Uint32Array(runs.length - 1);
     const starts = new Uint32Array(this.packCount);
-    for (let run = 0; run < order.length; run++) starts[this.#packOf(runs[run]!)]!++;
+    for (let run = 0; run < order.length; run++) starts[this.packOf(runs[run]!)]!++;
     for (let pack = 0, sum = 0; pack < starts.length; pack++) {
       const runsOfPack = starts[pack]!;
       starts[pack] = sum;
       sum += runsOfPack;
     }
-    for (let run = 0; run < order.length; run++) order[starts[this.#packOf(runs[run]!)]!++] = run;
+    for (let run = 0; run < order.length; run++) order[starts[this.packOf(runs[run]!)]!++] = run;
     return { order, ends: starts };
   }
 
@@ -214,36 +271,13 @@ export class BlobIndex {
     return entry;
   }
 
-  #blob(entry: number): PackedBlob {
-    return {
-      type: this.#blobs.word(entry, packWord) >>> 31 === 0 ? 'data' : 'tree',
-      id: this.#blobs.hexId(entry),
-      offset: this.#blobs.word(entry, offsetWord),
-      length: this.#blobs.word(entry, lengthWord),
-      uncompressedLength: this.#blobs.word(entry, uncompressedWord),
-    };
-  }
-
   #location(entry: number): BlobLocation {
     return {
-      packId: this.#packId(this.#packOf(entry)),
+      packId: this.packIdOf(this.packOf(entry)),
       offset: this.#blobs.word(entry, offsetWord),
       length: this.#blobs.word(entry, lengthWord),
       uncompressedLength: this.#blobs.word(entry, uncompressedWord),
     };
-  }
-
-  #packOf(entry: number): number {
-    return (this.#blobs.word(entry, packWord) & ~treeBit) >>> 0;
-  }
-
-  #packId(pack: number): string {
-    const place = pack % namesKept;
-    if (this.#namedPacks[place] !== pack + 1) {
-      this.#names[place] = this.#packs.hexId(pack);
-      this.#namedPacks[place] = pack + 1;
-    }
-    return this.#names[place]!;
   }
 
   /** Adds an entry for the key's blob, unless the same place is known. */

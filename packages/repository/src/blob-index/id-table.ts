@@ -78,6 +78,11 @@ export class IdTable {
     for (let word = 0; word < idWords; word++) this.#key[word] = words[start + word]!;
   }
 
+  /** The same from a row. */
+  setKeyOf(row: number): void {
+    for (let word = 0; word < idWords; word++) this.#key[word] = this.word(row, word);
+  }
+
   /** The first row of the key after row `after`, or -1. Rows of one id are found in the order in which they were added. */
   find(after = -1): number {
     for (;;) {

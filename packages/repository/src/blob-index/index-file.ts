@@ -21,6 +21,18 @@ export function encodeIndexFile(packs: readonly PackListing[]): Buffer {
   return Buffer.from(`{"packs":[${packs.map(encodePack).join(',')}]}\n`);
 }
 
+/** The JSON of an index file of packs as another index lists them. */
+export function encodeIndexedPacks(packs: readonly IndexedPack[]): Buffer {
+  const listed = packs.map(({ packId, blobs }) => {
+    const entries = blobs.map(({ id, type, offset, length, uncompressedLength }) => {
+      const plain = uncompressedLength === 0 ? '' : `,"uncompressed_length":${uncompressedLength}`;
+      return `{"id":"${id}","type":"${type}","offset":${offset},"length":${length}${plain}}`;
+    });
+    return `{"id":"${packId}","blobs":[${entries.join(',')}]}`;
+  });
+  return Buffer.from(`{"packs":[${listed.join(',')}]}\n`);
+}
+
 function encodePack({ packId, header }: PackListing): string {
   const bytes = Buffer.from(header.buffer, header.byteOffset, header.byteLength);
   const blobs: string[] = [];

@@ -127,6 +127,13 @@ export class PackBuilder {
     return length;
   }
 
+  /** Appends a blob that is sealed with the same key already, as it is: a sealed blob does not depend on its place. */
+  addSealed(stored: Uint8Array, blob: { readonly id: Uint8Array; readonly uncompressedLength: number }): void {
+    this.#room(stored.length).set(stored, this.#size);
+    this.#size += stored.length;
+    this.#appendEntry({ type: this.type, length: stored.length, ...blob });
+  }
+
   /** Ends the pack and starts a new one. `recycled` is a buffer of an earlier pack of this builder, to be used again. */
   finish(options: { readonly recycled?: ArrayBuffer | undefined } = {}): FinishedPack {
     if (this.#blobCount === 0) throw new AppError('INTERNAL', 'An empty pack cannot be finished.');

@@ -1,5 +1,6 @@
 // Takes finished packs to the storage and notes them in index files: packs first, then the index, as the rules for crashes
-// demand. At most `storage.connections` packs are under way; who hands in more has to wait.
+// demand. At most `storage.connections` packs are under way; who hands in more has to wait. The repository's own index learns
+// of a pack together with the index files: a pack of a run that failed must never count as stored in a later one.
 
 import { AppError, systemClock, throwIfAborted, type Clock } from '@varve/base';
 import { maxBlobsPerIndexFile, type PackListing } from '../blob-index/index-file.ts';
@@ -96,7 +97,6 @@ export class PackUploader {
     await this.#repository.storage.save({ type: 'pack', name: pack.id }, pack.bytes, { signal, keep });
     this.#packs++;
     this.#bytes += pack.bytes.length;
-    this.#repository.index.addPack(pack.id, pack.header);
     onStored?.(pack);
     this.#list({ packId: pack.id, header: pack.header });
   }
@@ -119,9 +119,11 @@ export class PackUploader {
     const { signal } = this.#options;
     this.#indexWrite = this.#indexWrite.then(async () => {
       if (this.#failure) return;
-      await this.#repository.saveIndexFile(listings, { signal }).catch((error: unknown) => {
+      try {
+        await this.#repository.saveIndexFile(listings, { signal });
+      } catch (error) {
         this.#failure ??= { error };
-      });
+      }
     });
   }
 }
