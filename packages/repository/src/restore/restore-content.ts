@@ -14,7 +14,7 @@ export type RestorePool = ThreadPool<RestoreJob, RestoreJobResult>;
 
 /** Needed blobs with no more than this between them are read in one go. */
 const maxGapBytes = 256 * 1024;
-const maxRangeBytes = 16 * 1024 * 1024;
+const maxRangeBytes = 8 * 1024 * 1024;
 const maxComparedBytes = 16 * 1024 * 1024;
 const maxComparedFiles = 200;
 

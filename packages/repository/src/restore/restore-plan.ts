@@ -1,5 +1,6 @@
 // The first pass of a restore: walks the snapshot and the target side by side, makes the folders, clears what is in the way,
-// and notes what has to be written. Nothing is written through a symbolic link; every name is checked before anything.
+// and notes what has to be written, in parts of bounded size. Nothing is written through a symbolic link; every name of a
+// folder is checked before anything of it.
 
 import { lstatSync, mkdirSync, readdirSync, unlinkSync, type BigIntStats } from 'node:fs';
 import { AppError } from '@varve/base';
@@ -33,10 +34,11 @@ export interface PlannedItem {
   readonly isTarget?: true | undefined;
 }
 
+/** A part of the plan. */
 export interface RestorePlan {
   /** Files with content to write, in the order of the snapshot; the first only of each group of hard links. */
   readonly files: PlannedItem[];
-  /** Further hard links and the item that they link to. */
+  /** Further hard links and the item that they link to, of this part or an earlier one. */
   readonly links: { readonly item: PlannedItem; readonly first: PlannedItem }[];
   /** Symbolic links, devices, FIFOs. */
   readonly specials: PlannedItem[];
@@ -80,19 +82,16 @@ interface Folder {
   state: 'unknown' | 'existing' | 'made' | 'blocked';
 }
 
+/** A part is complete when it has this many entries; four chunks of a file count as one more. */
+const entriesPerPart = 20_000;
+
 export class RestorePlanner {
   readonly #trees: TreeReader;
   readonly #options: PlanOptions;
   readonly #selection: RestoreSelection;
   readonly #firstLinks = new Map<string, PlannedItem>();
-  readonly #plan: RestorePlan = {
-    files: [],
-    links: [],
-    specials: [],
-    folders: [],
-    removals: [],
-    problems: [],
-  };
+  #plan = emptyPlan();
+  #entries = 0;
   /** Folders that are restored in part only, whose other content is looked at when it is known what was. */
   readonly #partial: { readonly folder: Folder; readonly names: ReadonlySet<string> }[] = [];
 
@@ -102,8 +101,11 @@ export class RestorePlanner {
     this.#selection = options.selection;
   }
 
-  /** RESTORE_PATH_UNSAFE for names that lead out of their folder, REPOSITORY_DAMAGED for trees that cannot be read. */
-  async make(rootNode: TreeNode | undefined): Promise<RestorePlan> {
+  /**
+   * The parts of the plan. RESTORE_PATH_UNSAFE for names that lead out of their folder, REPOSITORY_DAMAGED for trees that
+   * cannot be read.
+   */
+  async *make(rootNode: TreeNode | undefined): AsyncGenerator<RestorePlan> {
     const { treeId, target, path, signal } = this.#options;
     const root: Folder = {
       path: target,
@@ -123,13 +125,14 @@ export class RestorePlanner {
       for (const node of nodes.toReversed()) if (node.type === 'dir') this.#planFolder(folder, node, stack);
       for (const node of nodes) if (node.type !== 'dir') this.#planEntry(folder, node);
       if (this.#options.deleteOthers) this.#findOthers(folder, nodes);
+      if (this.#entries >= entriesPerPart) yield this.#takePart();
     }
     for (const { folder, names } of this.#partial) this.#addRemovals(folder, names);
-    return this.#plan;
+    yield this.#takePart();
   }
 
   /** The plan for a single entry that is not a folder. */
-  makeForEntry(node: TreeNode, shown: string): RestorePlan {
+  async *makeForEntry(node: TreeNode, shown: string): AsyncGenerator<RestorePlan> {
     const { target } = this.#options;
     assertSafeName(node.name, shown);
     const folder: Folder = {
@@ -142,7 +145,14 @@ export class RestorePlanner {
       state: 'unknown',
     };
     this.#planEntry(folder, node);
-    return this.#plan;
+    yield this.#takePart();
+  }
+
+  #takePart(): RestorePlan {
+    const part = this.#plan;
+    this.#plan = emptyPlan();
+    this.#entries = 0;
+    return part;
   }
 
   #childPath(folder: Folder, node: TreeNode): string {
@@ -166,6 +176,7 @@ export class RestorePlanner {
     if (node.type === 'socket' || node.type === 'irregular') return;
     if (!this.#enter(folder)) return;
     const path = joinPath(folder.path, node.name);
+    this.#entries += 1 + (node.content?.length ?? 0) / 4;
     try {
       const existing = folder.state === 'made' ? undefined : lstatOrNothing(path);
       this.#planItem({ path, shown, node }, existing);
@@ -292,6 +303,10 @@ export class RestorePlanner {
       }
     }
   }
+}
+
+function emptyPlan(): RestorePlan {
+  return { files: [], links: [], specials: [], folders: [], removals: [], problems: [] };
 }
 
 function isLinked(node: TreeNode): boolean {

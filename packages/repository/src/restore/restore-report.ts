@@ -31,6 +31,12 @@ export interface RestoreCounts {
   deleted: number;
 }
 
+/** What a restore comes to, as far as it is known before it is planned. */
+export interface ExpectedRestore {
+  readonly files: number;
+  readonly bytes: number;
+}
+
 export class RestoreReport {
   readonly counts: RestoreCounts = {
     files: 0,
@@ -45,28 +51,35 @@ export class RestoreReport {
   readonly #general = new Map<string, { readonly path: string; count: number }>();
   readonly #onItem: ((item: RestoredItem) => void) | undefined;
   readonly #onProgress: OnProgress | undefined;
-  readonly #totals = { filesTotal: 0, bytesTotal: 0 };
+  readonly #expected: ExpectedRestore;
+  /** What the parts so far come to. */
+  readonly #planned = { files: 0, bytes: 0 };
   readonly #done = { filesDone: 0, bytesDone: 0 };
 
   constructor(options: {
     readonly onItem?: ((item: RestoredItem) => void) | undefined;
     readonly onProgress?: OnProgress | undefined;
+    readonly expected?: ExpectedRestore | undefined;
   }) {
+    this.#expected = options.expected ?? { files: 0, bytes: 0 };
     this.#onItem = options.onItem;
     this.#onProgress = options.onProgress;
   }
 
-  begin(plan: RestorePlan): void {
-    this.problems.push(...plan.problems);
-    this.#totals.filesTotal = plan.files.length + plan.links.length + plan.specials.length;
-    this.#totals.bytesTotal = plan.files.reduce((sum, { node }) => sum + node.size, 0);
+  /** Another part is going to be restored. */
+  begin(part: RestorePlan): void {
+    for (const problem of part.problems) this.problems.push(problem);
+    this.#planned.files += part.files.length + part.links.length + part.specials.length;
+    for (const { node } of part.files) this.#planned.bytes += node.size;
   }
 
   /** More of the totals is done. */
   readonly advance = ({ files, bytes }: { readonly files: number; readonly bytes: number }): void => {
     this.#done.filesDone += files;
     this.#done.bytesDone += bytes;
-    this.#onProgress?.({ ...this.#done, ...this.#totals });
+    const filesTotal = Math.max(this.#planned.files, this.#expected.files);
+    const bytesTotal = Math.max(this.#planned.bytes, this.#expected.bytes);
+    this.#onProgress?.({ ...this.#done, filesTotal, bytesTotal });
   };
 
   unchanged({ shown, node }: { readonly shown: string; readonly node: TreeNode }): void {

@@ -1,5 +1,5 @@
-// Brings a folder of a snapshot back to disk: plan, contents, links and metadata, then what is to be removed, folders last. An
-// interrupted restore can be repeated: a file gets its time only when it is complete, and nothing is removed before all is
+// Brings a folder of a snapshot back to disk, part by part, so that memory does not grow with the number of files: plan, contents,
+// links and metadata; when all parts are done what is to be removed, folders last. An interrupted restore can be repeated: a file gets its time only when it is complete, and nothing is removed before all is
 // written, but for what is in the way.
 
 import { linkSync, lstatSync, unlinkSync } from 'node:fs';
@@ -21,8 +21,8 @@ import { toFileItem, toMetadata, toSpecialItem } from './finish-items.ts';
 import { throwIfFull } from './full-disk.ts';
 import { mapOwner, type OwnerMap } from './owner-map.ts';
 import { ContentRestore, type RestorePool } from './restore-content.ts';
-import { RestoreReport, type RestoreCounts, type RestoredItem } from './restore-report.ts';
-import { RestorePlanner, type Overwrite, type PlannedItem, type RestorePlan } from './restore-plan.ts';
+import { RestoreReport, type ExpectedRestore, type RestoreCounts, type RestoredItem } from './restore-report.ts';
+import { RestorePlanner, type Overwrite, type PlannedItem, type Removal, type RestorePlan } from './restore-plan.ts';
 import type { AttributePatterns, FinishItem, RestoreJob, RestoreJobResult, RestoreSetup } from './restore-protocol.ts';
 import { RestoreSelection, type SelectionOptions } from './restore-selection.ts';
 
@@ -50,6 +50,8 @@ export interface RestoreOptions extends SelectionOptions {
   readonly sparse?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: OnProgress | undefined;
+  /** Totals for the progress, where the caller knows them; otherwise they grow while the restore is planned. */
+  readonly expected?: ExpectedRestore | undefined;
   /** Told of every object. */
   readonly onItem?: ((item: RestoredItem) => void) | undefined;
   readonly workers?: number | undefined;
@@ -89,6 +91,12 @@ class Restore {
   readonly #report: RestoreReport;
   readonly #selection: RestoreSelection;
   readonly #isRoot = process.getuid?.() === 0;
+  /** Files whose content could not be restored. */
+  readonly #failed = new Set<PlannedItem>();
+  /** Ends the planning of parts that will not be restored any more. */
+  readonly #planning = new AbortController();
+  #foreign: string | undefined;
+  #bytesWritten = 0;
 
   constructor(repository: Repository, options: RestoreOptions) {
     this.#repository = repository;
@@ -98,10 +106,8 @@ class Restore {
   }
 
   async run(): Promise<RestoreResult> {
-    const { attributes = {}, sparse = false, dryRun = false, workers, signal } = this.#options;
-    const selectsAttribute = attributeSelection(attributes);
-    const plan = await this.#plan();
-    this.#report.begin(plan);
+    const { attributes = {}, sparse = false, workers, signal } = this.#options;
+    const parts = await this.#parts();
     const key = this.#repository.key.reveal();
     const setup: RestoreSetup = { key, restoresOwners: this.#isRoot, sparse, attributes };
     const file = new URL('./restore-worker.ts', import.meta.url);
@@ -111,22 +117,47 @@ class Restore {
       pool.fail(cancelledError(signal));
     };
     signal?.addEventListener('abort', onAbort, { once: true });
-    const repository = this.#repository;
-    const content = new ContentRestore({ repository, pool, signal, onDone: this.#report.advance });
     try {
-      if (dryRun) await this.#pretend(plan, content);
-      else await this.#write(plan, { content, pool, selectsAttribute });
+      await this.#run(parts, pool);
     } finally {
+      this.#planning.abort();
+      await parts.return(undefined).catch(() => {});
       signal?.removeEventListener('abort', onAbort);
       await pool.close();
     }
     const { counts, problems } = this.#report;
-    return { ...counts, bytes: content.bytesWritten, problems };
+    return { ...counts, bytes: this.#bytesWritten, problems };
   }
 
-  async #plan(): Promise<RestorePlan> {
+  async #run(parts: AsyncGenerator<RestorePlan>, pool: RestorePool): Promise<void> {
+    const { dryRun = false, signal } = this.#options;
+    const repository = this.#repository;
+    const folders: PlannedItem[] = [];
+    const removals: Removal[] = [];
+    for await (const part of oneAhead(parts)) {
+      this.#report.begin(part);
+      const content = new ContentRestore({ repository, pool, signal, onDone: this.#report.advance });
+      if (dryRun) await this.#pretend(part, content);
+      else await this.#write(part, content, pool);
+      this.#bytesWritten += content.bytesWritten;
+      for (const folder of part.folders) folders.push(folder);
+      for (const removal of part.removals) removals.push(removal);
+    }
+    throwIfAborted(signal);
+    this.#removeOthers(removals);
+    if (dryRun) {
+      for (const item of folders.toReversed()) this.#report.folder(item);
+      return;
+    }
+    this.#finishFolders(folders);
+    this.#report.endGeneral();
+    if (this.#foreign) this.#report.problem(this.#foreign, 'Owners were not restored: only root may give files away');
+  }
+
+  async #parts(): Promise<AsyncGenerator<RestorePlan>> {
     const { treeId, path = '/', relativePaths, overwrite = 'always', signal } = this.#options;
     const { deleteOthers = false, dryRun = false } = this.#options;
+    const planning = this.#planning.signal;
     const isRoot = pathComponents(Buffer.from(path)).every((part) => part.equals(Buffer.from('.')));
     const node = isRoot ? undefined : await findIndexedNode(this.#repository, { treeId, path, signal });
     const planner = new RestorePlanner(this.#repository, {
@@ -137,7 +168,7 @@ class Restore {
       overwrite,
       deleteOthers,
       dryRun,
-      signal,
+      signal: signal ? AbortSignal.any([signal, planning]) : planning,
       onSkipped: (item) => this.#report.unchanged(item),
       onRemoved: (removed) => this.#report.deleted(removed),
     });
@@ -146,32 +177,22 @@ class Restore {
   }
 
   /** Tells what {@link Restore.#write} would do. */
-  async #pretend(plan: RestorePlan, content: ContentRestore): Promise<void> {
-    await content.compare(plan.files);
+  async #pretend(part: RestorePlan, content: ContentRestore): Promise<void> {
+    await content.compare(part.files);
     for (const [{ shown }, message] of content.failed) this.#report.problem(shown, message);
-    for (const item of plan.files) this.#fileDone(item, content);
-    for (const item of plan.specials) this.#report.restored(item);
-    for (const { item, first } of plan.links) this.#report.linked(item, isSameFile(item, first));
-    this.#removeOthers(plan);
-    for (const item of plan.folders.toReversed()) this.#report.folder(item);
+    for (const item of part.files) this.#fileDone(item, content);
+    for (const item of part.specials) this.#report.restored(item);
+    for (const { item, first } of part.links) this.#report.linked(item, isSameFile(item, first));
   }
 
-  async #write(
-    plan: RestorePlan,
-    run: {
-      readonly content: ContentRestore;
-      readonly pool: RestorePool;
-      readonly selectsAttribute: ((name: string) => boolean) | undefined;
-    },
-  ): Promise<void> {
-    const { signal, verify, sparse = false, owners } = this.#options;
-    const { content, pool, selectsAttribute } = run;
-    await content.run(plan.files);
+  async #write(part: RestorePlan, content: ContentRestore, pool: RestorePool): Promise<void> {
+    const { verify, sparse = false, owners } = this.#options;
+    await content.run(part.files);
     this.#dropFailed(content);
-    const files = plan.files.filter((item) => !content.failed.has(item));
+    const files = part.files.filter((item) => !content.failed.has(item));
     const fileWork = files.map((item) => ({ item, finish: toFileItem(item, { sparse, owners }) }));
     await this.#finish(fileWork, { pool, onFinished: (item) => this.#fileDone(item, content) });
-    const specialWork = plan.specials.map((item) => ({ item, finish: toSpecialItem(item, owners) }));
+    const specialWork = part.specials.map((item) => ({ item, finish: toSpecialItem(item, owners) }));
     await this.#finish(specialWork, {
       pool,
       onFinished: (item) => {
@@ -179,17 +200,13 @@ class Restore {
         this.#report.advance({ files: 1, bytes: 0 });
       },
     });
-    for (const { item, first } of plan.links) this.#link(item, first, content);
+    for (const { item, first } of part.links) this.#link(item, first);
     if (verify) {
       for (const { shown } of await content.verify(files)) {
         this.#report.problem(shown, 'its content on disk is not what the snapshot holds');
       }
     }
-    throwIfAborted(signal);
-    this.#removeOthers(plan);
-    this.#finishFolders(plan.folders, selectsAttribute);
-    this.#report.endGeneral();
-    this.#reportOwners(plan);
+    this.#noteForeign(part);
   }
 
   #fileDone(item: PlannedItem, content: ContentRestore): void {
@@ -199,7 +216,9 @@ class Restore {
 
   /** A file with a hole where its content is damaged is worse than none. */
   #dropFailed(content: ContentRestore): void {
-    for (const [{ path, shown }, message] of content.failed) {
+    for (const [item, message] of content.failed) {
+      const { path, shown } = item;
+      this.#failed.add(item);
       this.#report.problem(shown, message);
       try {
         unlinkSync(path);
@@ -230,8 +249,8 @@ class Restore {
     });
   }
 
-  #link(item: PlannedItem, first: PlannedItem, content: ContentRestore): void {
-    if (content.failed.has(first)) {
+  #link(item: PlannedItem, first: PlannedItem): void {
+    if (this.#failed.has(first)) {
       this.#report.problem(item.shown, `it is a link to ${first.shown}, which could not be restored`);
       return;
     }
@@ -249,7 +268,7 @@ class Restore {
     }
   }
 
-  #removeOthers({ removals }: RestorePlan): void {
+  #removeOthers(removals: readonly Removal[]): void {
     const { dryRun } = this.#options;
     for (const { path, shown } of removals) {
       throwIfAborted(this.#options.signal);
@@ -265,7 +284,8 @@ class Restore {
   }
 
   /** From the deepest up, since a mode may close the way to what is inside. */
-  #finishFolders(folders: readonly PlannedItem[], selectsAttribute: ((name: string) => boolean) | undefined): void {
+  #finishFolders(folders: readonly PlannedItem[]): void {
+    const selectsAttribute = attributeSelection(this.#options.attributes ?? {});
     const writer = { libc: Libc.load(), restoresOwners: this.#isRoot, selectsAttribute };
     for (const item of folders.toReversed()) {
       const metadata = toMetadata(item.node, this.#options.owners);
@@ -275,14 +295,25 @@ class Restore {
     }
   }
 
-  #reportOwners(plan: RestorePlan): void {
-    if (this.#isRoot) return;
+  /** The first object that somebody else owned, where owners cannot be restored. */
+  #noteForeign({ files, specials, folders }: RestorePlan): void {
+    if (this.#isRoot || this.#foreign) return;
     const own = { uid: process.getuid?.(), gid: process.getgid?.() };
-    const foreign = [...plan.files, ...plan.specials, ...plan.folders].find(({ node }) => {
+    this.#foreign = [...files, ...specials, ...folders].find(({ node }) => {
       const { uid, gid } = mapOwner(node, this.#options.owners);
       return uid !== own.uid || gid !== own.gid;
-    });
-    if (foreign) this.#report.problem(foreign.shown, 'Owners were not restored: only root may give files away');
+    })?.shown;
+  }
+}
+
+/** Lets a generator work on its next part while this one is used. */
+async function* oneAhead<T>(source: AsyncGenerator<T>): AsyncGenerator<T> {
+  let next = source.next();
+  for (let step = await next; !step.done; step = await next) {
+    next = source.next();
+    // It is reported when it is waited for.
+    next.catch(() => {});
+    yield step.value;
   }
 }
 

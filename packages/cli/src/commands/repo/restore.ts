@@ -2,7 +2,7 @@
 
 import { resolve } from 'node:path';
 import { errorCodes, formatBytes } from '@varve/base';
-import type { RestoredItem, RestoreResult } from '@varve/repository';
+import type { RestoredItem, RestoreOptions, RestoreResult, Snapshot } from '@varve/repository';
 import { examples, type AddCommand } from '../../command.ts';
 import {
   addFilterOptions,
@@ -57,6 +57,7 @@ export const addRepoRestoreCommand: AddCommand = (parent, register) => {
       relativePaths: true,
       target,
       signal,
+      expected: path === '/' ? expectedOf(snapshot, chosen) : undefined,
       onProgress: progress.onProgress,
       onItem: session.verbosity > 0 ? (item) => showItem(session, item) : undefined,
     });
@@ -66,6 +67,14 @@ export const addRepoRestoreCommand: AddCommand = (parent, register) => {
     return result.problems.length === 0 ? 0 : errorCodes.RESULT_PARTIAL.exit;
   });
 };
+
+/** What a restore of everything comes to, as the snapshot says; patterns make that unknown. */
+function expectedOf({ summary }: Snapshot, chosen: Partial<RestoreOptions>): { files: number; bytes: number } | undefined {
+  const { include, includeIgnoringCase, exclude, excludeIgnoringCase } = chosen;
+  const isSelective = [include, includeIgnoringCase, exclude, excludeIgnoringCase].some((list) => list?.length);
+  if (isSelective || !summary) return undefined;
+  return { files: summary.totalFilesProcessed, bytes: summary.totalBytesProcessed };
+}
 
 /** What becomes of one object; of what stays as it is only when asked for twice. */
 function showItem(session: Session, { action, path, sizeBytes }: RestoredItem): void {
