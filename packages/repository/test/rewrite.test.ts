@@ -205,6 +205,19 @@ describe('rewriting', () => {
     expect(await repository.listSnapshots()).toEqual([snapshot]);
   });
 
+  test('changes the snapshots before one that cannot be read', async () => {
+    await using folder = await ScratchFolder.create();
+    const repository = await folder.createRepository();
+    const whole = await backUp(repository, await makeSource(folder, { large: false }));
+    const { id: _id, ...fields } = whole;
+    const lost = await repository.saveSnapshot({ ...fields, tree: 'ab'.repeat(32) });
+    const options = { snapshots: [whole, lost], excludes: ['*.log'], forget: true };
+    await expect(rewriteSnapshots(repository, options)).rejects.toMatchObject({ code: 'REPOSITORY_DAMAGED' });
+    const after = await repository.listSnapshots();
+    expect(after.map(({ id, original }) => original ?? id).toSorted()).toEqual([whole.id, lost.id].toSorted());
+    expect(after.find(({ original }) => original === whole.id)?.tree).not.toBe(whole.tree);
+  });
+
   test('refuses patterns that it does not understand, and can be cancelled', async () => {
     await using folder = await ScratchFolder.create();
     const repository = await folder.createRepository();

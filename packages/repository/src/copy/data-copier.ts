@@ -5,7 +5,7 @@ import { availableParallelism } from 'node:os';
 import { mapConcurrently, throwIfAborted } from '@varve/base';
 import { BlobClaims } from '../blob-index/blob-claims.ts';
 import type { BlobType } from '../pack/blob-type.ts';
-import type { Compression, FinishedPack } from '../pack/pack-builder.ts';
+import { defaultPackSizeBytes, type Compression, type FinishedPack } from '../pack/pack-builder.ts';
 import type { OpenedBlob } from '../pack/pack-reader.ts';
 import { PackUploader } from '../pack/pack-uploader.ts';
 import type { Repository } from '../repository.ts';
@@ -15,11 +15,14 @@ import { groupIntoRuns, type StoredBlob, type StoredRun } from '../walk/stored-r
 import type { CopyJob, CopyJobResult, CopyThreadSetup } from './copy-worker.ts';
 import { Resealer, type ResealResult } from './resealer.ts';
 
-const mostRunBytes = 8 * 1024 * 1024;
+const mostRunBytes = 4 * 1024 * 1024;
 const mostRunsAtOnce = 8;
 const mostThreads = 4;
+const mostBuffers = 2;
+/** One core for this thread and one for the system: with fewer than three, threads gain nothing over a disk. */
+const coresForOthers = 2;
 /** Less is sealed anew faster than threads start. */
-const threadsFromBytes = 64 * 1024 * 1024;
+const threadsFromBytes = 128 * 1024 * 1024;
 /** Stored packs are listed in an index file this often, so that the next run finds what an interrupted one has copied. */
 const indexAgeMs = 2 * 60_000;
 
@@ -41,14 +44,20 @@ export class DataCopier implements AsyncDisposable {
   readonly #resealers: Readonly<Record<BlobType, Resealer>>;
   #pool: ThreadPool<CopyJob, CopyJobResult> | null = null;
   #plaintextBytes = 0;
+  /** Memory of packs that are stored: to make it anew for each pack would leave much garbage. */
+  readonly #buffers: ArrayBuffer[] = [];
 
   constructor(options: DataCopierOptions) {
     const { source, destination, compression, signal } = options;
     this.#options = options;
     this.#claims = new BlobClaims(destination.index);
-    this.#uploader = new PackUploader(destination, { signal, indexAgeMs });
+    this.#uploader = new PackUploader(destination, { signal, indexAgeMs, onStored: ({ bytes }) => this.#keep(bytes) });
     const keys = { sourceKey: source.key, destinationKey: destination.key, engine: destination.engine, compression };
-    this.#resealers = { data: new Resealer({ ...keys, type: 'data' }), tree: new Resealer({ ...keys, type: 'tree' }) };
+    const takeBuffer = (): ArrayBuffer | undefined => this.#buffers.pop();
+    this.#resealers = {
+      data: new Resealer({ ...keys, type: 'data', takeBuffer }),
+      tree: new Resealer({ ...keys, type: 'tree' }),
+    };
   }
 
   /** Bytes of the packs that were stored. */
@@ -75,8 +84,7 @@ export class DataCopier implements AsyncDisposable {
   /** Takes over data blobs of the source. REPOSITORY_DAMAGED, which names the blob, when there is no good copy of one. */
   async addData(blobs: readonly StoredBlob[]): Promise<void> {
     const bytes = blobs.reduce((sum, { length }) => sum + length, 0);
-    const threads =
-      this.#options.workers ?? (bytes < threadsFromBytes ? 0 : Math.min(mostThreads, availableParallelism()));
+    const threads = this.#options.workers ?? (bytes < threadsFromBytes ? 0 : usefulThreads());
     if (threads > 0) this.#pool ??= this.#startPool(threads);
     const { connections } = this.#options.source.storage;
     const runsAtOnce = Math.min(mostRunsAtOnce, Math.max(connections, this.#pool?.capacity ?? 1));
@@ -138,9 +146,17 @@ export class DataCopier implements AsyncDisposable {
     return this.#resealers.data.run({ bytes, offset, blobs });
   }
 
+  #keep({ buffer }: FinishedPack['bytes']): void {
+    if (this.#buffers.length < mostBuffers && buffer.byteLength >= defaultPackSizeBytes) this.#buffers.push(buffer);
+  }
+
   async #upload(packs: readonly FinishedPack[]): Promise<void> {
     for (const pack of packs) await this.#uploader.add(pack);
   }
+}
+
+function usefulThreads(): number {
+  return Math.min(mostThreads, Math.max(0, availableParallelism() - coresForOthers));
 }
 
 /** Small reads may lie in memory that they share with others. */

@@ -17,6 +17,8 @@ export interface ResealerOptions {
   readonly type: BlobType;
   /** For blobs that are not compressed in the source. */
   readonly compression: Compression;
+  /** Memory of a pack that is stored, to be used again; undefined when there is none. */
+  readonly takeBuffer?: (() => ArrayBuffer | undefined) | undefined;
 }
 
 /** Bytes of a source's pack and the blobs in it that are wanted. */
@@ -43,9 +45,11 @@ export class Resealer {
   readonly #engine: Engine;
   readonly #cipher: UnitCipher;
   readonly #builder: PackBuilder;
+  readonly #takeBuffer: () => ArrayBuffer | undefined;
   #scratch: Buffer | undefined;
 
-  constructor({ engine, sourceKey, destinationKey, type, compression }: ResealerOptions) {
+  constructor({ engine, sourceKey, destinationKey, type, compression, takeBuffer }: ResealerOptions) {
+    this.#takeBuffer = takeBuffer ?? (() => undefined);
     this.#engine = engine;
     this.#cipher = new UnitCipher(engine, sourceKey);
     this.#builder = new PackBuilder({ engine, key: destinationKey, type, compression });
@@ -71,11 +75,11 @@ export class Resealer {
   add(id: string, { plaintext, frame }: OpenedBlob): FinishedPack[] {
     const packs: FinishedPack[] = [];
     const storedBytes = (frame ?? plaintext).length;
-    if (this.#builder.wantsOwnPack(storedBytes)) packs.push(this.#builder.finish());
+    if (this.#builder.wantsOwnPack(storedBytes)) packs.push(this.#finishPack());
     const idBytes = Buffer.from(id, 'hex');
     if (frame) this.#builder.addFrame(idBytes, frame, plaintext.length);
     else this.#builder.add(idBytes, plaintext);
-    if (this.#builder.isFull) packs.push(this.#builder.finish());
+    if (this.#builder.isFull) packs.push(this.#finishPack());
     return packs;
   }
 
@@ -83,7 +87,7 @@ export class Resealer {
   addPart(part: PackPart): FinishedPack[] {
     const isTooMuch =
       this.#builder.blobCount > 0 && this.#builder.sizeBytes + part.bytes.length > this.#builder.packSizeBytes;
-    const packs = isTooMuch ? [this.#builder.finish()] : [];
+    const packs = isTooMuch ? [this.#finishPack()] : [];
     this.#builder.addPart(part);
     return packs;
   }
@@ -95,7 +99,11 @@ export class Resealer {
 
   /** The last pack, full or not. */
   finish(): FinishedPack[] {
-    return this.#builder.blobCount > 0 ? [this.#builder.finish()] : [];
+    return this.#builder.blobCount > 0 ? [this.#finishPack()] : [];
+  }
+
+  #finishPack(): FinishedPack {
+    return this.#builder.finish({ recycled: this.#takeBuffer() });
   }
 
   #tryOpen(blob: StoredBlob, stored: Uint8Array): OpenedBlob | null {

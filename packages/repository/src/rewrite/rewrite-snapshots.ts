@@ -3,7 +3,7 @@
 
 import { throwIfAborted, type OnProgress } from '@varve/base';
 import { ExcludePatterns } from '../filesystem/exclude-patterns.ts';
-import type { Repository } from '../repository.ts';
+import { isDamage, type Repository } from '../repository.ts';
 import { replaceSnapshots, type ReplacedSnapshot, type Replacement } from '../snapshot/replace-snapshots.ts';
 import { snapshotTimeNs, type NewSnapshot, type Snapshot, type SnapshotSummary } from '../snapshot/snapshot.ts';
 import { formatGoTime } from '../store/go-time.ts';
@@ -48,7 +48,7 @@ const snapshotsAtOnce = 32;
  * tree cannot be read or not be encoded without loss, and then this snapshot and those after it are as they were.
  */
 export async function rewriteSnapshots(repository: Repository, options: RewriteOptions): Promise<RewrittenSnapshot[]> {
-  const { snapshots, signal, dryRun } = options;
+  const { snapshots, signal } = options;
   repository.assertWritable();
   const isExcluded = exclusion(options);
   if (isExcluded || options.snapshotSummary) await repository.loadIndex({ signal, onProgress: options.onProgress });
@@ -56,24 +56,35 @@ export async function rewriteSnapshots(repository: Repository, options: RewriteO
   for (let from = 0; from < snapshots.length; from += snapshotsAtOnce) {
     const changes: Change[] = [];
     await using trees = new TreeRewriter(repository, { signal });
-    for (const snapshot of snapshots.slice(from, from + snapshotsAtOnce)) {
-      throwIfAborted(signal);
-      const change = await changeOf(repository, snapshot, { options, isExcluded, trees });
-      if (change) changes.push(change);
+    try {
+      for (const snapshot of snapshots.slice(from, from + snapshotsAtOnce)) {
+        throwIfAborted(signal);
+        const change = await changeOf(repository, snapshot, { options, isExcluded, trees });
+        if (change) changes.push(change);
+      }
+    } catch (error) {
+      // Those before it are complete, and the next run would fail here again.
+      if (isDamage(error) && !signal?.aborted) await commit(repository, { changes, trees, options });
+      throw error;
     }
-    rewritten.push(...(dryRun ? changes.map(({ old, excluded }) => ({ old, next: null, excluded })) : []));
-    if (dryRun || changes.length === 0) continue;
-    await trees.flush();
-    const { forget = false, onRewritten } = options;
-    const replaced = await replaceSnapshots(repository, changes, {
-      removesOld: forget,
-      signal,
-      onReplaced: onRewritten,
-    });
-    const excluded = new Map(changes.map((change) => [change.old.id, change.excluded]));
-    for (const { old, next } of replaced) rewritten.push({ old, next, excluded: excluded.get(old.id) ?? 0 });
+    rewritten.push(...(await commit(repository, { changes, trees, options })));
   }
   return rewritten;
+}
+
+/** Makes the new trees durable, then the new snapshots, then removes old ones. */
+async function commit(
+  repository: Repository,
+  work: { readonly changes: readonly Change[]; readonly trees: TreeRewriter; readonly options: RewriteOptions },
+): Promise<RewrittenSnapshot[]> {
+  const { changes, trees, options } = work;
+  const { dryRun, forget = false, signal, onRewritten } = options;
+  if (dryRun) return changes.map(({ old, excluded }) => ({ old, next: null, excluded }));
+  if (changes.length === 0) return [];
+  await trees.flush();
+  const replaced = await replaceSnapshots(repository, changes, { removesOld: forget, signal, onReplaced: onRewritten });
+  const excluded = new Map(changes.map((change) => [change.old.id, change.excluded]));
+  return replaced.map(({ old, next }) => ({ old, next, excluded: excluded.get(old.id) ?? 0 }));
 }
 
 interface Change extends Replacement {

@@ -44,8 +44,12 @@ export const addMigrateCommand: AddCommand = (parent, register) => {
       if (obstacle === null) {
         const backupFolder = await mkdtemp(join(tmpdir(), 'varve-migrate-'));
         using progress = repositoryProgress(session, 'check');
-        await migrateRepository(repository, name, { backupFolder, signal, onProgress: progress.onProgress });
-        await rmdir(backupFolder);
+        try {
+          await migrateRepository(repository, name, { backupFolder, signal, onProgress: progress.onProgress });
+        } finally {
+          // It stays when the copy of the config is still in it: then something went wrong half-way.
+          await rmdir(backupFolder).catch(() => {});
+        }
       }
       session.print({ name, applied: obstacle === null, obstacle }, () => [
         obstacle === null ? `migration ${name}: success` : `migration ${name} is not needed: ${obstacle}`,
