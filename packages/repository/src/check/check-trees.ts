@@ -8,6 +8,7 @@ import { openBlob } from '../pack/pack-reader.ts';
 import { isDamage, type Repository } from '../repository.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { decodeTree } from '../tree/decode-tree.ts';
+import { isSafeName } from '../tree/node-name.ts';
 import type { Findings } from './findings.ts';
 
 interface StoredTree extends BlobLocation {
@@ -143,6 +144,9 @@ class TreeWalk {
     const subtrees: string[] = [];
     for (const node of decodeTree(plaintext)) {
       const name = (): string => JSON.stringify(node.name.toString('utf8'));
+      if (!isSafeName(node.name)) {
+        findings.error('TREE_DAMAGED', treeId, `The name ${name()} in tree ${treeId} could lead out of its folder.`);
+      }
       if (node.type === 'dir') {
         if (node.subtree === undefined)
           findings.error('TREE_DAMAGED', treeId, `The folder ${name()} in tree ${treeId} has no content.`);

@@ -1,6 +1,7 @@
 // Reads many trees of a snapshot: trees lie together in packs, so windows of packs are read and kept, and most trees then
 // cost no call of the storage.
 
+import type { BlobIndex } from '../blob-index/blob-index.ts';
 import { isDamage, type Repository } from '../repository.ts';
 import { openBlob } from '../pack/pack-reader.ts';
 import { decodeTree } from '../tree/decode-tree.ts';
@@ -18,13 +19,16 @@ interface Window {
 export class TreeReader {
   readonly #repository: Repository;
   readonly #signal: AbortSignal | undefined;
+  readonly #index: BlobIndex | undefined;
   readonly #packSizes = new Map<string, Promise<number>>();
   /** By pack and number, the longest unused first. */
   readonly #windows = new Map<string, Promise<Window>>();
 
-  constructor(repository: Repository, signal: AbortSignal | undefined) {
+  /** Reads what `index` lists, or the repository's own index. */
+  constructor(repository: Repository, signal: AbortSignal | undefined, index?: BlobIndex) {
     this.#repository = repository;
     this.#signal = signal;
+    this.#index = index;
   }
 
   /** The nodes of a tree. REPOSITORY_DAMAGED. */
@@ -34,12 +38,13 @@ export class TreeReader {
 
   /** The plaintext of a tree. REPOSITORY_DAMAGED. */
   async load(id: string): Promise<Uint8Array> {
-    const { index, version, engine, cipher } = this.#repository;
+    const { version, engine, cipher } = this.#repository;
+    const index = this.#index ?? this.#repository.index;
     const location = index.lookup('tree', id);
     const number = location ? Math.floor(location.offset / windowBytes) : 0;
     // In format 1 data may lie between the trees, and reading around them would read that too.
     const isWindowed = location && version === 2 && location.offset + location.length <= (number + 1) * windowBytes;
-    if (!isWindowed) return this.#repository.loadBlob('tree', id, { signal: this.#signal });
+    if (!isWindowed) return this.#repository.loadBlob('tree', id, { signal: this.#signal, index });
     try {
       const { packId, offset, length, uncompressedLength } = location;
       const window = await this.#window(packId, number);
@@ -49,7 +54,7 @@ export class TreeReader {
     } catch (error) {
       if (!isDamage(error)) throw error;
       // Fetched again, or from another copy.
-      return this.#repository.loadBlob('tree', id, { signal: this.#signal });
+      return this.#repository.loadBlob('tree', id, { signal: this.#signal, index });
     }
   }
 

@@ -5,6 +5,8 @@ import { addBackupCommand } from './backup.ts';
 import { addCheckCommand } from './check.ts';
 import { addInitCommand } from './init.ts';
 import { addLsCommand } from './ls.ts';
+import { addRecoverCommand } from './recover.ts';
+import { addRepairCommands } from './repair/index.ts';
 import { addRepoRestoreCommand } from './restore.ts';
 import { addRepoSnapshotsCommand } from './snapshots.ts';
 import { addUnlockCommand } from './unlock.ts';
@@ -31,6 +33,8 @@ export const addRepoCommands: AddCommand = (parent, register) => {
   addLsCommand(group, register);
   addRepoRestoreCommand(group, register);
   addCheckCommand(group, register);
+  addRepairCommands(group, register);
+  addRecoverCommand(group, register);
   addUnlockCommand(group, register);
   addValidateCommand(group, register);
 };
