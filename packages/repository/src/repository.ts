@@ -211,7 +211,7 @@ export class Repository implements AsyncDisposable {
         );
       }
     }
-    return decodeUnpacked(this.cipher.open(bytes, what), this.engine, what);
+    return decodeUnpacked(this.cipher.open(bytes, what), { type, engine: this.engine, what });
   }
 
   /** Stores an index file of packs that are durable and already known to {@link Repository.index}. */

@@ -1,9 +1,10 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isAppError } from '@varve/base';
-import { checkRepository, parseDataSubset } from '@varve/repository';
+import { checkRepository, parseDataSubset, type Repository } from '@varve/repository';
 import { describe, expect, test, vi } from 'vitest';
 import { choosePacks } from '../src/check/data-subset.ts';
+import { encodeHeader } from '../src/pack/pack-header.ts';
 import { ScratchFolder } from './restic-oracle.ts';
 import {
   change,
@@ -268,5 +269,52 @@ describe('a lock', () => {
     expect(warnings.map(({ code, id }) => `${code} ${id}`).sort()).toEqual(
       [`LOCK_IN_FUTURE ${future}`, `LOCK_UNREADABLE ${damaged}`, `LOCK_UNREADABLE ${noLock}`].sort(),
     );
+  });
+});
+
+describe('a frame that expands to far more than it should', () => {
+  const bombOf = (repository: Repository, bytes: number): Buffer => {
+    const plaintext = Buffer.alloc(bytes);
+    const frame = Buffer.alloc(bytes >> 4);
+    return frame.subarray(0, repository.engine.createCompressor(3).compress(plaintext, frame));
+  };
+
+  test('is an error where it is a lock, a snapshot or an index file', async () => {
+    await using folder = await ScratchFolder.create();
+    const { repository } = await makeSample(folder);
+    const save = async (type: 'lock' | 'snapshot', bytes: number): Promise<string> => {
+      const file = repository.cipher.seal(Buffer.concat([Buffer.from([2]), bombOf(repository, bytes)]));
+      const name = idOf(repository, file);
+      await repository.storage.save({ type, name }, file);
+      return name;
+    };
+    const lock = await save('lock', 2 ** 20 + 1);
+    const snapshot = await save('snapshot', 2 ** 27 + 1);
+    const { errors, warnings } = await checkRepository(repository);
+    expect(warnings).toMatchObject([
+      { code: 'LOCK_UNREADABLE', id: lock, message: expect.stringContaining('1.0 MiB') },
+    ]);
+    expect(errors).toMatchObject([{ code: 'SNAPSHOT_DAMAGED', id: snapshot, message: expect.stringContaining('128') }]);
+  });
+
+  test('is an error where it is a blob, whatever size the index claims', async () => {
+    for (const claimed of [10, 2 ** 29 + 1, 2 ** 32 - 1]) {
+      await using folder = await ScratchFolder.create();
+      const { repository } = await makeSample(folder);
+      const sealed = repository.cipher.seal(bombOf(repository, 2 ** 24));
+      const id = 'ab'.repeat(32);
+      const header = encodeHeader([
+        { type: 'data', id, offset: 0, length: sealed.length, uncompressedLength: claimed },
+      ]);
+      const unit = repository.cipher.seal(header);
+      const length = Buffer.alloc(4);
+      length.writeUInt32LE(unit.length);
+      const pack = Buffer.concat([sealed, unit, length]);
+      const packId = idOf(repository, pack);
+      await repository.storage.save({ type: 'pack', name: packId }, pack);
+      await repository.saveIndexFile([{ packId, header }]);
+      const { errors } = await checkRepository(repository, { readData: true });
+      expect(errors).toMatchObject([{ code: 'BLOB_DAMAGED', id, message: expect.stringContaining(String(claimed)) }]);
+    }
   });
 });

@@ -172,8 +172,8 @@ async function damageIndex(folder: ScratchFolder): Promise<SampleRepository> {
 }
 
 describe('a repair of the index that ends early', () => {
-  test('at any change, before or after it, is completed by the next one', async () => {
-    for (const kind of ['before', 'after'] as const) {
+  test('at any change, before, in or after it, is completed by the next one', async () => {
+    for (const kind of ['before', 'after', 'torn'] as const) {
       let failingCall = 1;
       for (; ; failingCall++) {
         await using folder = await ScratchFolder.create();

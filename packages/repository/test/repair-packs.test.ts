@@ -181,6 +181,17 @@ describe('a repair of packs', () => {
     expect(await readdir(folder.repo, { recursive: true })).toEqual(before);
   });
 
+  test('changes nothing when only planned, and nothing after it was cancelled', async () => {
+    await using folder = await ScratchFolder.create();
+    const { dataPack } = await makeSample(folder);
+    await flipBit(packPath(folder, dataPack), 20);
+    const before = await readdir(folder.repo, { recursive: true });
+    const { run } = await planPackRepair(await reopen(folder), { packIds: [dataPack] });
+    const keepCopy = (): Promise<void> => Promise.reject(new Error('must not be asked'));
+    await expect(run({ keepCopy, signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'CANCELLED' });
+    expect(await readdir(folder.repo, { recursive: true })).toEqual(before);
+  });
+
   test('that ends early at any change is completed by the next one, and loses no more', async () => {
     for (const kind of ['before', 'after'] as const) {
       let failingCall = 1;

@@ -216,6 +216,15 @@ describe('a repair of snapshots', () => {
     await expectWhole(folder);
   });
 
+  test('changes nothing when only planned, and nothing after it was cancelled', async () => {
+    await using folder = await ScratchFolder.create();
+    await loseBlobs(folder);
+    const before = await readdir(folder.repo, { recursive: true });
+    const { run } = await planSnapshotRepair(await reopen(folder), { forget: true });
+    await expect(run({ signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'CANCELLED' });
+    expect(await readdir(folder.repo, { recursive: true })).toEqual(before);
+  });
+
   test('refuses an index that promises what is gone', async () => {
     await using folder = await ScratchFolder.create();
     const { dataPack } = await makeSample(folder);
@@ -228,7 +237,7 @@ describe('a repair of snapshots', () => {
   });
 
   test('that ends early at any change leaves every snapshot, and is completed by the next one', async () => {
-    for (const kind of ['before', 'after'] as const) {
+    for (const kind of ['before', 'after', 'torn'] as const) {
       let failingCall = 1;
       for (; ; failingCall++) {
         await using folder = await ScratchFolder.create();
@@ -245,6 +254,8 @@ describe('a repair of snapshots', () => {
         const order = storage.calls.map(({ call, handle }) => `${call} ${handle.type}`);
         const ranks = ['save pack', 'save index', 'save snapshot', 'remove snapshot'];
         expect(order).toEqual(order.toSorted((a, b) => ranks.indexOf(a) - ranks.indexOf(b)));
+        // Half an index file stands in the way of everything but its own repair.
+        if (kind === 'torn') await (await planIndexRepair(await reopen(folder))).run();
         await repair(folder, { forget: true });
         const snapshots = await (await reopen(folder)).listSnapshots();
         expect(snapshots.map(({ original }) => original)).toEqual([older, newer]);

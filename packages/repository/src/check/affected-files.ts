@@ -63,9 +63,10 @@ export async function findAffectedFiles(
     if (count === 0) continue;
     affectedSnapshots.push({ snapshotId: id, count });
     affectedCount += count;
+    if (affected.length >= options.mostListed) continue;
     for await (const file of search.list(tree)) {
-      if (affected.length >= options.mostListed) break;
       affected.push({ snapshotId: id, ...file });
+      if (affected.length >= options.mostListed) break;
     }
   }
   return { affected, affectedCount, affectedSnapshots };

@@ -57,7 +57,7 @@ export function comparePacks(
   }
   for (const packId of stored.keys()) {
     if (index.hasPack(packId)) continue;
-    const message = `Pack ${packId} is in no index file: the rest of an interrupted run. Prune removes it.`;
+    const message = `Pack ${packId} is in no index file: the rest of an interrupted run, or of a lost index file.`;
     findings.warn('PACK_NOT_INDEXED', packId, message);
   }
 }

@@ -217,6 +217,7 @@ async function readPacks(
         const found = await verify({ packId, bytes, blobs });
         for (const { code, id, message } of found) findings.error(code, id, message);
         const bad = new Set(found.filter(({ code }) => code === 'BLOB_DAMAGED').map(({ id }) => id));
+        if (bad.size > 0) findings.brokenPacks.add(packId);
         lost.addCopies(
           packId,
           blobs.filter(({ id }) => bad.has(id)),

@@ -73,6 +73,8 @@ export const addCheckCommand: AddCommand = (parent, register) => {
   });
 };
 
+const wastes: ReadonlySet<string> = new Set(['PACK_MIXED', 'PACK_NOT_INDEXED']);
+
 /** restic's summary, and the whole report. */
 function summaryOf(report: CheckReport): Record<string, unknown> {
   const { brokenPacks, needsIndexRepair, warnings } = report;
@@ -81,7 +83,8 @@ function summaryOf(report: CheckReport): Record<string, unknown> {
     num_errors: report.errorCount,
     broken_packs: brokenPacks,
     suggest_repair_index: needsIndexRepair,
-    suggest_prune: warnings.some(({ code }) => code === 'PACK_MIXED' || code === 'PACK_NOT_INDEXED'),
+    // Never while the index is wrong: prune would take what it does not list for waste.
+    suggest_prune: !needsIndexRepair && warnings.some(({ code }) => wastes.has(code)),
     ...report,
   };
 }
@@ -91,9 +94,11 @@ function more(count: number, noun: string): string[] {
 }
 
 /** In the order in which repairs have to be made. */
-function advice({ brokenPacks, needsIndexRepair, affectedCount }: CheckReport): string[] {
+function advice({ brokenPacks, needsIndexRepair, affectedCount, errors, bytesRead }: CheckReport): string[] {
   const steps = ['Copy the repository, and look for the cause (disk, memory) before you repair it. Then:'];
   if (needsIndexRepair) steps.push('  varve repo repair index');
+  const isTreeDamaged = errors.some(({ code }) => code === 'TREE_DAMAGED');
+  if (isTreeDamaged && bytesRead === 0) steps.push('  varve repo check --read-data, which names damaged packs');
   if (brokenPacks.length > 0) steps.push(`  varve repo repair packs ${brokenPacks.join(' ')}`);
   if (affectedCount > 0) {
     steps.push('  back up again: what is still there heals the snapshots');
