@@ -6,6 +6,7 @@ import { checkRepository, listTree, lockRepository, openRepository, readFileCont
 import { describe, expect, test, vi } from 'vitest';
 import { readPackHeader } from '../src/pack/pack-reader.ts';
 import { resticPassword, ScratchFolder } from './restic-oracle.ts';
+import { seededRandom } from './seeded-random.ts';
 import { makeSample, packPath, type SampleRepository } from './small-repository.ts';
 
 // How many bits at random places are flipped beside one in each region, and where that begins. By hand:
@@ -105,17 +106,6 @@ async function contentOf(folder: ScratchFolder): Promise<string[]> {
   return files;
 }
 
-/** mulberry32: small, and the same everywhere. */
-function random(start: number): (below: number) => number {
-  let state = start >>> 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
-
 /** Flips a bit and yields what went unnoticed, or null. The file is as before afterwards. */
 async function tryFlip(folder: ScratchFolder, { file, bit }: { file: string; bit: number }): Promise<string | null> {
   const path = join(folder.repo, file);
@@ -156,7 +146,7 @@ describe('a flipped bit', () => {
   test(`anywhere is noticed by a check with data (${randomFlips} times, VARVE_SEED=${seed})`, async () => {
     await using folder = await ScratchFolder.create();
     await makeSample(folder);
-    const next = random(seed);
+    const next = seededRandom(seed);
     const entries = await readdir(folder.repo, { recursive: true, withFileTypes: true });
     const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
     const unnoticed: string[] = [];

@@ -192,6 +192,25 @@ describe('a repair of packs', () => {
     expect(await readdir(folder.repo, { recursive: true })).toEqual(before);
   });
 
+  test('removes nothing when the storage reads worse than for the plan, and reads twice what seems bad', async () => {
+    await using folder = await ScratchFolder.create();
+    const { repository, contents, dataPack } = await makeSample(folder);
+    await flipBit(packPath(folder, dataPack), placeOf(repository, 'data', contents.b).offset);
+    const { run } = await planPackRepair(await reopen(folder), { packIds: [dataPack] });
+    await flipBit(packPath(folder, dataPack), placeOf(repository, 'data', contents.c).offset);
+    await expect(run({ keepCopy: async () => {} })).rejects.toMatchObject({
+      code: 'REPOSITORY_DAMAGED',
+      message: expect.stringContaining(idOf(repository, contents.c)),
+    });
+    expect((await repository.listFiles('pack')).map(({ name }) => name)).toContain(dataPack);
+    const flipsLoad = ({ type }: { type: string }, call: number): boolean => type === 'pack' && call % 2 === 0;
+    for (const blob of [contents.b, contents.c])
+      await flipBit(packPath(folder, dataPack), placeOf(repository, 'data', blob).offset);
+    const storage = new FaultyStorage(folder.storage(), { failingCall: 0, kind: 'before', flipsLoad });
+    const flaky = await openRepository({ storage, password: new Secret(resticPassword) });
+    expect((await planPackRepair(flaky, { packIds: [dataPack] })).plan.packs).toMatchObject([{ state: 'intact' }]);
+  });
+
   test('that ends early at any change is completed by the next one, and loses no more', async () => {
     for (const kind of ['before', 'after'] as const) {
       let failingCall = 1;

@@ -16,6 +16,7 @@ import { FaultyStorage } from '@varve/testing';
 import { describe, expect, test, vi } from 'vitest';
 import { resticMissing, resticPassword, ScratchFolder } from './restic-oracle.ts';
 import {
+  change,
   checkData,
   flipBit,
   idOf,
@@ -30,6 +31,7 @@ import {
 vi.setConfig({ testTimeout: 60_000 });
 
 const noRestic = resticMissing();
+const hexId: unknown = expect.stringMatching(/^[0-9a-f]{64}$/);
 
 async function repair(
   folder: ScratchFolder,
@@ -82,8 +84,8 @@ describe('a repair of snapshots', () => {
       [older, '/b'],
     ]);
     expect(plan.snapshots).toEqual([
-      { snapshotId: older, time: '2026-01-02T03:04:05Z', action: 'rewrite', count: 2, remove: true },
-      { snapshotId: newer, time: '2026-02-02T03:04:05Z', action: 'rewrite', count: 1, remove: true },
+      { snapshotId: older, time: '2026-01-02T03:04:05Z', action: 'rewrite', count: 2, newTree: hexId, remove: true },
+      { snapshotId: newer, time: '2026-02-02T03:04:05Z', action: 'rewrite', count: 1, newTree: hexId, remove: true },
     ]);
     expect(result.removed).toEqual([older, newer]);
     const repository = await reopen(folder);
@@ -223,6 +225,18 @@ describe('a repair of snapshots', () => {
     const { run } = await planSnapshotRepair(await reopen(folder), { forget: true });
     await expect(run({ signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'CANCELLED' });
     expect(await readdir(folder.repo, { recursive: true })).toEqual(before);
+  });
+
+  test('changes no snapshot when the storage reads differently than for the plan', async () => {
+    await using folder = await ScratchFolder.create();
+    const { subtreePack, older, newer } = await loseBlobs(folder);
+    const { run } = await planSnapshotRepair(await reopen(folder), { forget: true });
+    await change(packPath(folder, subtreePack), (bytes) => bytes.fill(0));
+    await expect(run()).rejects.toMatchObject({
+      code: 'REPOSITORY_DAMAGED',
+      message: expect.stringContaining('No snapshot was changed'),
+    });
+    expect((await (await reopen(folder)).listSnapshots()).map(({ id }) => id)).toEqual([older, newer]);
   });
 
   test('refuses an index that promises what is gone', async () => {

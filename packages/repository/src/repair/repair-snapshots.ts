@@ -38,6 +38,8 @@ export interface BrokenSnapshot {
   readonly action: 'rewrite' | 'drop' | 'unreadable';
   /** Files and folders that lose content. */
   readonly count: number;
+  /** The root of the new snapshot; null where there is none. */
+  readonly newTree: string | null;
   /** Whether the broken snapshot goes. */
   readonly remove: boolean;
 }
@@ -88,12 +90,13 @@ export async function planSnapshotRepair(
   const counts = new Map(affected.affectedSnapshots.map(({ snapshotId, count }) => [snapshotId, count]));
   const toRewrite = chosen.filter(({ id }) => counts.has(id));
   for (const { id, time, tree } of toRewrite) {
-    const action = (await trees.isReadable(tree)) ? 'rewrite' : 'drop';
-    broken.push({ snapshotId: id, time, action, count: counts.get(id) ?? 0, remove: forget });
+    const newTree = await trees.repair(tree);
+    const action = newTree === null ? 'drop' : 'rewrite';
+    broken.push({ snapshotId: id, time, action, count: counts.get(id) ?? 0, newTree, remove: forget });
   }
   if (isAboutAll(options)) {
     for (const { id } of failures)
-      broken.push({ snapshotId: id, time: '', action: 'unreadable', count: 0, remove: forget });
+      broken.push({ snapshotId: id, time: '', action: 'unreadable', count: 0, newTree: null, remove: forget });
   }
   const run: SnapshotRepair['run'] = (runOptions) =>
     runRepair(repository, { ...runOptions, all, toRewrite, broken, lost, forget });
@@ -152,12 +155,13 @@ interface Run extends CallOptions {
 async function runRepair(repository: Repository, run: Run): Promise<SnapshotRepairResult> {
   repository.assertWritable();
   const { broken, signal } = run;
-  const newTrees = await writeTrees(repository, run);
+  await writeTrees(repository, run);
   const repaired: { snapshotId: string; newSnapshotId: string }[] = [];
+  const newTrees = new Map(broken.map(({ snapshotId, newTree }) => [snapshotId, newTree]));
   for (const snapshot of run.toRewrite) {
     throwIfAborted(signal);
     const tree = newTrees.get(snapshot.id);
-    if (tree === undefined) continue;
+    if (!tree) continue;
     const newSnapshotId = await saveRepaired(repository, { snapshot, tree, run });
     repaired.push({ snapshotId: snapshot.id, newSnapshotId });
   }
@@ -166,26 +170,33 @@ async function runRepair(repository: Repository, run: Run): Promise<SnapshotRepa
   return { repaired, removed };
 }
 
-/** The new root trees by snapshot; none for a snapshot whose root cannot be read. */
-async function writeTrees(repository: Repository, run: Run): Promise<Map<string, string>> {
-  const { lost, signal, toRewrite, onProgress } = run;
+/** Stores the new trees: those of the plan, or nothing is changed. */
+async function writeTrees(repository: Repository, run: Run): Promise<void> {
+  const { broken, lost, signal, toRewrite, onProgress } = run;
   const uploader = new PackUploader(repository, { signal });
   const saver = new BlobSaver(repository, uploader);
   const { index } = repository;
   const trees = new TreeRepair({ repository, index, lost, signal, saver });
-  const roots = new Map<string, string>();
+  const planned = new Map(broken.map(({ snapshotId, newTree }) => [snapshotId, newTree]));
+  let filesDone = 0;
   try {
     for (const { id, tree } of toRewrite) {
-      const root = await trees.repair(tree);
-      if (root !== null) roots.set(id, root);
+      if ((await trees.repair(tree)) !== planned.get(id)) throw changedSincePlan(id);
       const filesTotal = toRewrite.length;
-      onProgress?.({ filesDone: roots.size, filesTotal, bytesDone: 0, current: `snapshot ${id.slice(0, 8)}` });
+      onProgress?.({ filesDone: ++filesDone, filesTotal, bytesDone: 0, current: `snapshot ${id.slice(0, 8)}` });
     }
     await saver.flush();
   } finally {
     await uploader.settle();
   }
-  return roots;
+}
+
+function changedSincePlan(snapshotId: string): AppError {
+  return new AppError(
+    'REPOSITORY_DAMAGED',
+    `Snapshot ${snapshotId} reads differently than when its repair was planned. No snapshot was changed.`,
+    { hint: 'The storage does not read the same each time: look at it, then start again.' },
+  );
 }
 
 /** As restic: everything stays but the tree, `original` is the broken snapshot, the tag tells the two apart while both are there. */

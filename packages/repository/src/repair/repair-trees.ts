@@ -46,11 +46,6 @@ export class TreeRepair {
     });
   }
 
-  /** Whether the list of a folder's entries can be read. */
-  async isReadable(treeId: string): Promise<boolean> {
-    return (await this.#fold.read(treeId)) !== null;
-  }
-
   /** The id of the tree that takes the place of a root, itself when it is whole; null when it cannot be read. */
   async repair(rootId: string): Promise<string | null> {
     const result = await this.#fold.fold(rootId);

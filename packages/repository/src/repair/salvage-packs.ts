@@ -131,8 +131,15 @@ class Salvage {
 
   async #load(packId: string, isKnown: boolean): Promise<Uint8Array | null> {
     const { signal } = this.#options;
+    const { storage, engine } = this.#repository;
+    const handle = { type: 'pack', name: packId } as const;
+    const isWhole = (bytes: Uint8Array): boolean => engine.sha256(bytes).toString('hex') === packId;
     try {
-      return await this.#repository.storage.load({ type: 'pack', name: packId }, { signal });
+      const bytes = await storage.load(handle, { signal });
+      if (isWhole(bytes)) return bytes;
+      // The way here may have damaged it: fetch it once more.
+      const again = await storage.load(handle, { signal });
+      return isWhole(again) ? again : bytes;
     } catch (error) {
       if (!isAppError(error, 'STORAGE_FILE_NOT_FOUND')) throw error;
       if (isKnown) return null;

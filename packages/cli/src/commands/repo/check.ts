@@ -73,6 +73,7 @@ export const addCheckCommand: AddCommand = (parent, register) => {
   });
 };
 
+const mostPacksShown = 50;
 const wastes: ReadonlySet<string> = new Set(['PACK_MIXED', 'PACK_NOT_INDEXED']);
 
 /** restic's summary, and the whole report. */
@@ -99,10 +100,17 @@ function advice({ brokenPacks, needsIndexRepair, affectedCount, errors, bytesRea
   if (needsIndexRepair) steps.push('  varve repo repair index');
   const isTreeDamaged = errors.some(({ code }) => code === 'TREE_DAMAGED');
   if (isTreeDamaged && bytesRead === 0) steps.push('  varve repo check --read-data, which names damaged packs');
-  if (brokenPacks.length > 0) steps.push(`  varve repo repair packs ${brokenPacks.join(' ')}`);
+  if (brokenPacks.length > 0) steps.push(packAdvice(brokenPacks));
   if (affectedCount > 0) {
     steps.push('  back up again: what is still there heals the snapshots');
     steps.push('  varve repo repair snapshots --forget --dry-run');
   }
   return steps.length > 1 ? steps : [];
+}
+
+/** More than a command line holds is left to a script. */
+function packAdvice(brokenPacks: readonly string[]): string {
+  const command = '  varve repo repair packs';
+  if (brokenPacks.length <= mostPacksShown) return `${command} ${brokenPacks.join(' ')}`;
+  return `${command} ID… for the ${counted(brokenPacks.length, 'pack')} that --json lists as broken_packs`;
 }

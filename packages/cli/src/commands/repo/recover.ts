@@ -3,7 +3,7 @@
 import type { RecoverableRoot, RecoverPlan, RecoverResult } from '@varve/repository';
 import { examples, type AddCommand } from '../../command.ts';
 import { repositoryProgress } from '../../output/repository-progress.ts';
-import { counted, printable } from '../../output/text.ts';
+import { counted, firstLines, printable } from '../../output/text.ts';
 import { addRepairOptions, openForRepair, type RepairOptions } from './repair/repair-options.ts';
 
 export const addRecoverCommand: AddCommand = (parent, register) => {
@@ -31,9 +31,15 @@ export const addRecoverCommand: AddCommand = (parent, register) => {
     progress[Symbol.dispose]();
     const { plan } = recovery;
     const summary = { message_type: 'summary', dry_run: dryRun, plan, snapshot_id: result?.snapshotId ?? null };
-    session.print(summary, () => [...plan.roots.map(rootLine), ...outcomeLines(plan, result)]);
+    session.print(summary, () => [
+      ...firstLines(plan.roots.map(rootLine), mostRootLines),
+      ...outcomeLines(plan, result),
+    ]);
   });
 };
+
+/** Folders that are shown; --json has them all. */
+const mostRootLines = 100;
 
 function rootLine({ name, entries, firstEntries }: RecoverableRoot): string {
   const rest = entries > firstEntries.length ? ', …' : '';

@@ -3,7 +3,7 @@
 import type { IndexRepairPlan, IndexRepairResult } from '@varve/repository';
 import { examples, type AddCommand } from '../../../command.ts';
 import { repositoryProgress } from '../../../output/repository-progress.ts';
-import { counted, printable } from '../../../output/text.ts';
+import { counted, firstLines, printable } from '../../../output/text.ts';
 import { addRepairOptions, openForRepair, type RepairOptions } from './repair-options.ts';
 
 interface Options extends RepairOptions {
@@ -43,18 +43,23 @@ export const addRepairIndexCommand: AddCommand = (parent, register) => {
   });
 };
 
+/** Lines of one kind; --json has them all. */
+const mostLines = 100;
+
 function planLines(plan: IndexRepairPlan): string[] {
+  const packs = (ids: readonly string[], what: string): string[] => ids.map((packId) => `pack ${packId}: ${what}`);
+  const unreadable = plan.unreadablePacks.map(
+    ({ packId, reason }) =>
+      `pack ${packId}: ${printable(reason)} Salvage what is good: varve repo repair packs ${packId}`,
+  );
   return [
-    ...plan.damagedFiles.map(({ name, reason }) => `index file ${name}: ${printable(reason)}`),
-    ...plan.addedPacks.map((packId) => `pack ${packId}: not in the index, is added`),
-    ...plan.changedPacks.map((packId) => `pack ${packId}: holds other blobs than the index says`),
-    ...plan.duplicatePacks.map((packId) => `pack ${packId}: in several index files`),
-    ...plan.missingPacks.map((packId) => `pack ${packId}: missing, leaves the index`),
-    ...plan.unreadablePacks.map(
-      ({ packId, reason }) =>
-        `pack ${packId}: ${printable(reason)} Salvage what is good: varve repo repair packs ${packId}`,
-    ),
-  ];
+    plan.damagedFiles.map(({ name, reason }) => `index file ${name}: ${printable(reason)}`),
+    packs(plan.addedPacks, 'not in the index, is added'),
+    packs(plan.changedPacks, 'holds other blobs than the index says'),
+    packs(plan.duplicatePacks, 'in several index files'),
+    packs(plan.missingPacks, 'missing, leaves the index'),
+    unreadable,
+  ].flatMap((lines) => firstLines(lines, mostLines));
 }
 
 function outcomeLines(plan: IndexRepairPlan, result: IndexRepairResult | null): string[] {

@@ -6,7 +6,7 @@ import type { DamagedPack, PackRepairPlan, PackRepairResult } from '@varve/repos
 import { examples, type AddCommand } from '../../../command.ts';
 import { affectedLines } from '../../../output/affected-files.ts';
 import { repositoryProgress } from '../../../output/repository-progress.ts';
-import { counted, printable } from '../../../output/text.ts';
+import { counted, firstLines, printable } from '../../../output/text.ts';
 import { addRepairOptions, openForRepair, type RepairOptions } from './repair-options.ts';
 
 interface Options extends RepairOptions {
@@ -53,11 +53,15 @@ export const addRepairPacksCommand: AddCommand = (parent, register) => {
   });
 };
 
+/** Lost blobs of a pack that are shown; --json has them all. */
+const mostLostLines = 20;
+
 function packLines({ packId, state, headerProblem, blobs, salvaged, elsewhere, lost }: DamagedPack): string[] {
   if (state === 'intact') return [`pack ${packId}: intact, stays as it is`];
   const header = headerProblem === null ? [] : [`pack ${packId}: ${printable(headerProblem)}`];
   const facts = `${counted(blobs, 'blob')}: ${salvaged} good, ${elsewhere} good elsewhere, ${lost.length} lost`;
-  return [...header, `pack ${packId}: ${facts}`, ...lost.map(({ type, id }) => `  lost: ${type} blob ${id}`)];
+  const lines = lost.map(({ type, id }) => `  lost: ${type} blob ${id}`);
+  return [...header, `pack ${packId}: ${facts}`, ...firstLines(lines, mostLostLines)];
 }
 
 function outcomeLines(plan: PackRepairPlan, result: PackRepairResult | null): string[] {

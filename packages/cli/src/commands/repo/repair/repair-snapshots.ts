@@ -5,7 +5,7 @@ import { examples, type AddCommand } from '../../../command.ts';
 import { addFilterOptions, filterOf } from '../../../options/repository-options.ts';
 import { affectedLines } from '../../../output/affected-files.ts';
 import { repositoryProgress } from '../../../output/repository-progress.ts';
-import { counted } from '../../../output/text.ts';
+import { counted, firstLines } from '../../../output/text.ts';
 import { addRepairOptions, openForRepair, type RepairOptions } from './repair-options.ts';
 
 interface Options extends RepairOptions {
@@ -47,11 +47,17 @@ export const addRepairSnapshotsCommand: AddCommand = (parent, register) => {
     const { plan } = repair;
     session.print({ message_type: 'summary', dry_run: dryRun, plan, result }, () => [
       ...affectedLines(plan, 'lost'),
-      ...plan.snapshots.map((broken) => snapshotLine(broken, result)),
+      ...firstLines(
+        plan.snapshots.map((broken) => snapshotLine(broken, result)),
+        mostLines,
+      ),
       `${result ? 'modified' : 'would modify'} ${counted(plan.snapshots.length, 'snapshot')} of ${plan.examined.toLocaleString('en-US')}`,
     ]);
   });
 };
+
+/** Snapshots that are shown; --json has them all. */
+const mostLines = 200;
 
 function snapshotLine(
   { snapshotId, action, count, remove }: BrokenSnapshot,
