@@ -160,14 +160,15 @@ describe('a repair of the index', () => {
   });
 });
 
+/** One file that cannot be read, one pack that is gone, one that is listed twice and once wrongly. */
 async function damageIndex(folder: ScratchFolder): Promise<SampleRepository> {
   const sample = await makeSample(folder);
   const { repository, dataPack } = sample;
+  const [first] = await indexFiles(folder);
+  await flipBit(join(folder.repo, 'index', first!), 30);
   await listWrongly({ saveUnpacked: repository.saveUnpacked.bind(repository) }, dataPack);
   const gone = await storePack(repository, 'data', [Buffer.from('nobody needs this')]);
   await rm(packPath(folder, gone));
-  const [first] = await indexFiles(folder);
-  await flipBit(join(folder.repo, 'index', first!), 30);
   return sample;
 }
 
