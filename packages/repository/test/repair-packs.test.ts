@@ -234,8 +234,8 @@ describe('a repair of packs', () => {
         const ranks = ['save pack', 'save index', 'remove index', 'remove pack'];
         expect(order).toEqual(order.toSorted((a, b) => ranks.indexOf(a) - ranks.indexOf(b)));
         const left = new Set((await sample.listFiles('pack')).map(({ name }) => name));
-        const again = packIds.filter((packId) => left.has(packId));
-        if (again.length > 0) await repair(folder, ...again);
+        if (packIds.some((packId) => left.has(packId))) await repair(folder, ...packIds);
+        else await expect(repair(folder, ...packIds)).rejects.toMatchObject({ code: 'STORAGE_FILE_NOT_FOUND' });
         const report = await checkRepository(await reopen(folder), { readData: true });
         expect(report.errors.map(({ code }) => code)).toEqual(['BLOB_MISSING']);
         expect(report.affected.map(({ path }) => path)).toEqual(['/sub/c', '/sub/c']);

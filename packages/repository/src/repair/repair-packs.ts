@@ -47,7 +47,7 @@ const mostAffectedListed = 10_000;
 
 /**
  * Reads the packs and finds out what is good in them. REPOSITORY_DAMAGED when an index file cannot be read (repair the index
- * before), STORAGE_FILE_NOT_FOUND when neither storage nor index know a pack. The caller holds an exclusive lock from before
+ * before), STORAGE_FILE_NOT_FOUND when neither storage nor index know any of the packs. The caller holds an exclusive lock from before
  * the plan until after the run.
  */
 export async function planPackRepair(repository: Repository, options: PackRepairOptions): Promise<PackRepair> {
@@ -68,6 +68,12 @@ export async function planPackRepair(repository: Repository, options: PackRepair
     },
     onPack: (done) => onProgress?.({ filesDone: done, filesTotal: packIds.length, bytesDone: 0, current: 'packs' }),
   });
+  if (packs.every(({ state }) => state === 'unknown')) {
+    const [first = ''] = packIds;
+    throw new AppError('STORAGE_FILE_NOT_FOUND', `There is no pack ${first}, and no index file lists one.`, {
+      hint: 'Take the names of damaged packs from a check with --read-data.',
+    });
+  }
   const lost = new Set(packs.flatMap((pack) => pack.lost.map(keyOf)));
   const search = {
     repository,
@@ -77,7 +83,7 @@ export async function planPackRepair(repository: Repository, options: PackRepair
     signal,
   };
   const affected = await findAffectedFiles(lost.size === 0 ? [] : snapshots, search);
-  const damaged = packs.filter(({ state }) => state !== 'intact');
+  const damaged = packs.filter(({ state }) => state === 'damaged' || state === 'missing');
   return {
     plan: { packs, salvagedBlobs, salvagedBytes, lostBlobs: lost.size, ...affected },
     run: (runOptions) => runRepair(repository, { ...runOptions, scan, damaged }),

@@ -1,7 +1,7 @@
 // Looks through damaged packs for good blobs. What a pack held is known from its header, from the index, or from both; a blob
 // counts as good when its bytes decrypt and have the hash that is its id.
 
-import { AppError, isAppError, messageOf, throwIfAborted } from '@varve/base';
+import { isAppError, messageOf, throwIfAborted } from '@varve/base';
 import type { IndexScan } from '../blob-index/index-scan.ts';
 import type { BlobType, PackedBlob } from '../pack/blob-type.ts';
 import { parseHeader } from '../pack/pack-header.ts';
@@ -17,8 +17,11 @@ export interface BlobRef {
 /** What is in one pack. */
 export interface DamagedPack {
   readonly packId: string;
-  /** `intact`: nothing is wrong with it, it stays as it is. `missing`: there is no such file. */
-  readonly state: 'damaged' | 'intact' | 'missing';
+  /**
+   * `intact`: nothing is wrong with it, it stays as it is. `missing`: the index lists it, but there is no such file. `unknown`:
+   * neither is there; an earlier run may have removed it.
+   */
+  readonly state: 'damaged' | 'intact' | 'missing' | 'unknown';
   readonly sizeBytes: number;
   /** Why its header cannot be read, so that only the index can say what it held; null when it can. */
   readonly headerProblem: string | null;
@@ -49,7 +52,7 @@ export function keyOf({ type, id }: BlobRef): string {
   return `${type} ${id}`;
 }
 
-/** Reads the packs one after the other. STORAGE_FILE_NOT_FOUND when neither storage nor index know one. */
+/** Reads the packs one after the other. */
 export async function salvagePacks(
   repository: Repository,
   options: SalvageOptions,
@@ -99,12 +102,14 @@ class Salvage {
   }
 
   async examine(packId: string, known: readonly PackedBlob[]): Promise<Examined> {
-    const bytes = await this.#load(packId, known.length > 0);
+    const bytes = await this.#load(packId);
     const { header, headerProblem } = this.#readHeader(packId, bytes);
     const copies = Map.groupBy([...(header ?? []), ...known], keyOf);
     const shared = { packId, sizeBytes: bytes?.length ?? 0, headerProblem, blobs: copies.size };
     if (bytes && header && this.#isIntact(packId, bytes, header)) {
-      for (const blob of header) this.#stored.add(keyOf(blob));
+      // Only what the index lists can be found there.
+      const listed = new Set(known.map(keyOf));
+      for (const key of header.map(keyOf)) if (listed.has(key)) this.#stored.add(key);
       return { ...shared, state: 'intact', salvaged: 0, elsewhere: 0, bad: [] };
     }
     let salvaged = 0;
@@ -126,10 +131,11 @@ class Salvage {
       this.#stored.add(key);
       salvaged++;
     }
-    return { ...shared, state: bytes ? 'damaged' : 'missing', salvaged, elsewhere, bad };
+    const state = bytes ? 'damaged' : known.length > 0 ? 'missing' : 'unknown';
+    return { ...shared, state, salvaged, elsewhere, bad };
   }
 
-  async #load(packId: string, isKnown: boolean): Promise<Uint8Array | null> {
+  async #load(packId: string): Promise<Uint8Array | null> {
     const { signal } = this.#options;
     const { storage, engine } = this.#repository;
     const handle = { type: 'pack', name: packId } as const;
@@ -142,11 +148,7 @@ class Salvage {
       return isWhole(again) ? again : bytes;
     } catch (error) {
       if (!isAppError(error, 'STORAGE_FILE_NOT_FOUND')) throw error;
-      if (isKnown) return null;
-      throw new AppError('STORAGE_FILE_NOT_FOUND', `There is no pack ${packId}, and no index file lists one.`, {
-        hint: 'Take the names of damaged packs from a check with --read-data.',
-        cause: error,
-      });
+      return null;
     }
   }
 

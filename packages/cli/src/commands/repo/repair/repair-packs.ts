@@ -58,6 +58,7 @@ const mostLostLines = 20;
 
 function packLines({ packId, state, headerProblem, blobs, salvaged, elsewhere, lost }: DamagedPack): string[] {
   if (state === 'intact') return [`pack ${packId}: intact, stays as it is`];
+  if (state === 'unknown') return [`pack ${packId}: there is none, perhaps since an earlier repair`];
   const header = headerProblem === null ? [] : [`pack ${packId}: ${printable(headerProblem)}`];
   const facts = `${counted(blobs, 'blob')}: ${salvaged} good, ${elsewhere} good elsewhere, ${lost.length} lost`;
   const lines = lost.map(({ type, id }) => `  lost: ${type} blob ${id}`);
