@@ -16,10 +16,44 @@ export { lockRepository, unlockRepository, type LockOptions, type RepositoryLock
 export { planRetention, type KeptSnapshot, type RetentionPlan, type RetentionPolicy } from './snapshot/retention.ts';
 export { planForget, type ForgetGroup, type ForgetRules, type GroupBy } from './snapshot/plan-forget.ts';
 export { checkRepository, type CheckOptions, type CheckReport } from './check/check-repository.ts';
+export type { AffectedFile, AffectedFiles } from './check/affected-files.ts';
+export { parseDataSubset, type DataSubset } from './check/data-subset.ts';
 export type { Finding, FindingCode } from './check/findings.ts';
 export { runPrune, type PruneResult, type RunPruneOptions } from './prune/prune-repository.ts';
 export { planPrune, type PlanPruneOptions, type PrunePhase, type PrunePlan } from './prune/survey.ts';
 export type { Amount, MaxUnused, PackToRepack, PlannedPack, PruneRules, RepackReason } from './prune/prune-plan.ts';
+export {
+  planIndexRepair,
+  type IndexRepair,
+  type IndexRepairOptions,
+  type IndexRepairPlan,
+  type IndexRepairResult,
+} from './repair/repair-index.ts';
+export {
+  planPackRepair,
+  type PackRepair,
+  type PackRepairOptions,
+  type PackRepairPlan,
+  type PackRepairResult,
+} from './repair/repair-packs.ts';
+export { keepPackCopy } from './repair/keep-copy.ts';
+export type { DamagedPack } from './repair/salvage-packs.ts';
+export {
+  planSnapshotRepair,
+  type BrokenSnapshot,
+  type SnapshotRepair,
+  type SnapshotRepairOptions,
+  type SnapshotRepairPlan,
+  type SnapshotRepairResult,
+} from './repair/repair-snapshots.ts';
+export {
+  planRecovery,
+  type RecoverOptions,
+  type RecoverPlan,
+  type RecoverableRoot,
+  type RecoverResult,
+  type Recovery,
+} from './repair/recover.ts';
 export { startArchive, type ArchiveSession } from './archive/archive-session.ts';
 export type {
   AddBytesOptions,

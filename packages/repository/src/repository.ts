@@ -3,8 +3,8 @@
 
 import { AppError, isAppError, mapConcurrently, throwIfAborted, type OnProgress } from '@varve/base';
 import type { FileInfo, Storage } from '@varve/storage';
-import { BlobIndex, type BlobLocation } from './blob-index/blob-index.ts';
-import { addIndexFile, encodeIndexFile, type PackListing } from './blob-index/index-file.ts';
+import { BlobIndex, type BlobLocation, type IndexedPack } from './blob-index/blob-index.ts';
+import { addIndexFile, encodeIndexedPacks, encodeIndexFile, type PackListing } from './blob-index/index-file.ts';
 import type { MasterKey } from './crypto/master-key.ts';
 import type { UnitCipher } from './crypto/unit-cipher.ts';
 import type { Compressor, Engine } from './native/engine.ts';
@@ -104,8 +104,12 @@ export class Repository implements AsyncDisposable {
    * The plaintext of a blob, checked against its id. Every stored copy is tried. REPOSITORY_DAMAGED when none is good or
    * the blob is not in the index.
    */
-  async loadBlob(type: BlobType, id: string, options: CallOptions = {}): Promise<Uint8Array> {
-    const copies = this.#index.lookupAll(type, id);
+  async loadBlob(
+    type: BlobType,
+    id: string,
+    options: CallOptions & { /** Looked up here instead. */ readonly index?: BlobIndex | undefined } = {},
+  ): Promise<Uint8Array> {
+    const copies = (options.index ?? this.#index).lookupAll(type, id);
     if (copies.length === 0) throw new AppError('REPOSITORY_DAMAGED', `The ${type} blob ${id} is not in the index.`);
     let firstError: unknown;
     for (const copy of copies) {
@@ -230,7 +234,7 @@ export class Repository implements AsyncDisposable {
         );
       }
     }
-    return decodeUnpacked(this.cipher.open(bytes, what), this.engine, what);
+    return decodeUnpacked(this.cipher.open(bytes, what), { type, engine: this.engine, what });
   }
 
   /** Stores an index file of packs that are durable, and adds them to {@link Repository.index}. */
@@ -240,6 +244,12 @@ export class Repository implements AsyncDisposable {
     for (const { packId, header } of packs) this.#index.addPack(packId, header);
     this.#indexFiles.add(name);
     return name;
+  }
+
+  /** Stores an index file for a repair; {@link Repository.index} learns of it with the next `loadIndex`. */
+  async saveRepairedIndexFile(packs: readonly IndexedPack[], options: CallOptions = {}): Promise<string> {
+    this.assertWritable();
+    return this.saveUnpacked('index', encodeIndexedPacks(packs), options);
   }
 
   /** Forgets what was read. The storage stays open. */

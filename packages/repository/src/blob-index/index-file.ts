@@ -21,16 +21,10 @@ export function encodeIndexFile(packs: readonly PackListing[]): Buffer {
   return Buffer.from(`{"packs":[${packs.map(encodePack).join(',')}]}\n`);
 }
 
-/** The JSON of an index file of packs as another index lists them. */
+/** As {@link encodeIndexFile}, of packs as an index knows them: of a damaged pack that may be less than its header says. */
 export function encodeIndexedPacks(packs: readonly IndexedPack[]): Buffer {
-  const listed = packs.map(({ packId, blobs }) => {
-    const entries = blobs.map(({ id, type, offset, length, uncompressedLength }) => {
-      const plain = uncompressedLength === 0 ? '' : `,"uncompressed_length":${uncompressedLength}`;
-      return `{"id":"${id}","type":"${type}","offset":${offset},"length":${length}${plain}}`;
-    });
-    return `{"id":"${packId}","blobs":[${entries.join(',')}]}`;
-  });
-  return Buffer.from(`{"packs":[${listed.join(',')}]}\n`);
+  const texts = packs.map(({ packId, blobs }) => `{"id":"${packId}","blobs":[${blobs.map(encodeBlob).join(',')}]}`);
+  return Buffer.from(`{"packs":[${texts.join(',')}]}\n`);
 }
 
 function encodePack({ packId, header }: PackListing): string {
@@ -38,8 +32,7 @@ function encodePack({ packId, header }: PackListing): string {
   const blobs: string[] = [];
   walkHeader(header, (type, idOffset, offset, length, uncompressedLength) => {
     const id = bytes.toString('hex', idOffset, idOffset + 32);
-    const plain = uncompressedLength === 0 ? '' : `,"uncompressed_length":${uncompressedLength}`;
-    blobs.push(`{"id":"${id}","type":"${type}","offset":${offset},"length":${length}${plain}}`);
+    blobs.push(encodeBlob({ type, id, offset, length, uncompressedLength }));
   });
   return `{"id":"${packId}","blobs":[${blobs.join(',')}]}`;
 }
@@ -51,6 +44,11 @@ export function addIndexFile(index: BlobIndex, json: Uint8Array, fileId: string)
   const packs = decodeIndexFile(json, fileId);
   index.reserve(packs.reduce((sum, { blobs }) => sum + blobs.length, 0));
   for (const { packId, blobs } of packs) index.addBlobs(packId, blobs);
+}
+
+function encodeBlob({ type, id, offset, length, uncompressedLength }: PackedBlob): string {
+  const plain = uncompressedLength === 0 ? '' : `,"uncompressed_length":${uncompressedLength}`;
+  return `{"id":"${id}","type":"${type}","offset":${offset},"length":${length}${plain}}`;
 }
 
 /** The packs that an index file lists. REPOSITORY_DAMAGED that names the file when it is not one. */
@@ -95,7 +93,7 @@ function isUint32(value: unknown): value is number {
 
 function damaged(fileId: string, what: string, cause?: unknown): AppError {
   return new AppError('REPOSITORY_DAMAGED', `Index file ${fileId} is damaged: ${what}.`, {
-    hint: 'Rebuild the index from the packs: restic repair index.',
+    hint: 'Rebuild the index from the packs: varve repo repair index.',
     cause,
   });
 }

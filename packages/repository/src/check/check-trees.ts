@@ -6,6 +6,7 @@ import { BlobClaims } from '../blob-index/blob-claims.ts';
 import { BlobIndex } from '../blob-index/blob-index.ts';
 import type { Repository } from '../repository.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
+import { isSafeName } from '../tree/node-name.ts';
 import type { TreeNode } from '../tree/tree-node.ts';
 import { walkTrees } from '../tree/walk-trees.ts';
 import type { Findings } from './findings.ts';
@@ -42,7 +43,7 @@ export async function checkTrees(snapshots: readonly Snapshot[], check: TreeChec
     findings.error('TREE_DAMAGED', id, message);
   };
   const roots = snapshots.map(({ tree }) => tree);
-  await walkTrees(roots, { repository, index, visitor: { enter, visit, fail }, signal });
+  await walkTrees(roots, { repository, index, visitor: { enter, visit, fail }, fresh: true, signal });
   return seen.size;
 }
 
@@ -58,6 +59,9 @@ function checkNodes(
   const { treeId, seen, index, findings } = check;
   for (const node of nodes) {
     const name = (): string => JSON.stringify(node.name.toString('utf8'));
+    if (!isSafeName(node.name)) {
+      findings.error('TREE_DAMAGED', treeId, `The name ${name()} in tree ${treeId} could lead out of its folder.`);
+    }
     if (node.type === 'dir' && node.subtree === undefined) {
       findings.error('TREE_DAMAGED', treeId, `The folder ${name()} in tree ${treeId} has no content.`);
     }

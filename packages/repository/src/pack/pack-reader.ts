@@ -12,6 +12,9 @@ const minPackBytes = plainEntryBytes + unitOverheadBytes + 4;
 /** Fetched at first: 15 entries and the frame, enough for most packs of large blobs. */
 const firstReadBytes = 15 * compressedEntryBytes + unitOverheadBytes + 4;
 
+/** More than any blob has (chunks: 8 MiB; trees: what a text can hold): what an index or header says may be absurd. */
+const maxPlaintextBytes = 512 * 1024 * 1024;
+
 export interface BlobTools {
   readonly engine: Engine;
   readonly cipher: UnitCipher;
@@ -72,6 +75,9 @@ export function openBlobParts(
 ): OpenedBlob {
   const what = `The ${blob.type} blob ${blob.id} in pack ${blob.packId}`;
   const text = tools.cipher.open(stored, what, { inPlace: tools.inPlace });
+  if (blob.uncompressedLength > maxPlaintextBytes) {
+    throw new AppError('REPOSITORY_DAMAGED', `${what} claims to have ${blob.uncompressedLength} bytes.`);
+  }
   const isCompressed = blob.uncompressedLength !== 0;
   const plaintext = isCompressed ? tools.engine.decompress(text, blob.uncompressedLength, tools.scratch) : text;
   if (!plaintext || (isCompressed && plaintext.length !== blob.uncompressedLength)) {

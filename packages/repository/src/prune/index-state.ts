@@ -78,7 +78,7 @@ export class IndexState {
 
   async #load(name: string, signal: AbortSignal | undefined): Promise<Uint8Array> {
     try {
-      return await this.#repository.loadUnpacked('index', name, { signal });
+      return await this.#repository.loadUnpacked('index', name, { signal, fresh: true });
     } catch (error) {
       if (!isAppError(error, 'REPOSITORY_DAMAGED')) throw error;
       throw new AppError('REPOSITORY_DAMAGED', `${error.message} Nothing was removed.`, {

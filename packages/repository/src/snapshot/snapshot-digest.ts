@@ -68,7 +68,13 @@ export class SnapshotDigest {
     const plaintext = sealed && this.#cipher.tryOpen(sealed);
     if (!plaintext) return new Map();
     try {
-      const json = Buffer.from(decodeUnpacked(plaintext, this.#engine, 'The digest of snapshots'));
+      const json = Buffer.from(
+        decodeUnpacked(plaintext, {
+          type: 'digest of snapshots',
+          engine: this.#engine,
+          what: 'The digest of snapshots',
+        }),
+      );
       const { version, snapshots } = JSON.parse(json.toString()) as { version: unknown; snapshots: Snapshot[] };
       return new Map(version === digestVersion ? snapshots.map((snapshot) => [snapshot.id, snapshot]) : []);
     } catch (error) {

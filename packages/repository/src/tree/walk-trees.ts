@@ -22,6 +22,8 @@ export interface TreeWalkOptions {
   readonly repository: Repository;
   readonly index: BlobIndex;
   readonly visitor: TreeVisitor;
+  /** From the storage itself, not from a cache. */
+  readonly fresh?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -95,10 +97,10 @@ async function readRun(
   run: BlobRun,
   options: TreeWalkOptions,
 ): Promise<{ readonly entry: number; readonly nodes: readonly TreeNode[] }[]> {
-  const { repository, visitor, signal } = options;
+  const { repository, visitor, fresh, signal } = options;
   const { packId, offset, length } = run;
   const handle = { type: 'pack', name: packId } as const;
-  const bytes = await repository.storage.load(handle, { offset, length, signal }).catch((error: unknown) => {
+  const bytes = await repository.storage.load(handle, { offset, length, fresh, signal }).catch((error: unknown) => {
     if (isDamage(error)) return null;
     throw error;
   });
@@ -119,7 +121,7 @@ async function readTree(
   { run, bytes }: { readonly run: BlobRun; readonly bytes: Uint8Array | null },
   options: TreeWalkOptions,
 ): Promise<TreeNode[]> {
-  const { repository, index, signal } = options;
+  const { repository, index, fresh, signal } = options;
   const tree = index.blobAt(entry);
   if (bytes) {
     const start = tree.offset - run.offset;
@@ -131,23 +133,25 @@ async function readTree(
       if (!isDamage(error)) throw error;
     }
   }
-  return decodeTree(await loadAnyCopy(repository, index, { type: 'tree', id: tree.id, signal }));
+  return decodeTree(await loadAnyCopy(repository, index, { type: 'tree', id: tree.id, fresh, signal }));
 }
 
 /** The plaintext of a blob from any copy in `index`, each read anew. Throws the error of the first when none is good. */
 export async function loadAnyCopy(
   repository: Repository,
   index: BlobIndex,
-  {
-    type,
-    id,
-    signal,
-  }: { readonly type: 'data' | 'tree'; readonly id: string; readonly signal?: AbortSignal | undefined },
+  blob: {
+    readonly type: 'data' | 'tree';
+    readonly id: string;
+    readonly fresh?: boolean | undefined;
+    readonly signal?: AbortSignal | undefined;
+  },
 ): Promise<Uint8Array> {
+  const { type, id, fresh, signal } = blob;
   let firstError: unknown;
   for (const copy of index.lookupAll(type, id)) {
     try {
-      const range = { offset: copy.offset, length: copy.length, signal };
+      const range = { offset: copy.offset, length: copy.length, fresh, signal };
       const stored = await repository.storage.load({ type: 'pack', name: copy.packId }, range);
       return openBlob(stored, { ...copy, id, type }, repository);
     } catch (error) {

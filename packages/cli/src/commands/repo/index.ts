@@ -16,6 +16,8 @@ import { addListCommand } from './list.ts';
 import { addLsCommand } from './ls.ts';
 import { addMigrateCommand } from './migrate.ts';
 import { addPruneCommand } from './prune.ts';
+import { addRecoverCommand } from './recover.ts';
+import { addRepairCommands } from './repair/index.ts';
 import { addRepoRestoreCommand } from './restore.ts';
 import { addRewriteCommand } from './rewrite.ts';
 import { addRepoSnapshotsCommand } from './snapshots.ts';
@@ -58,6 +60,8 @@ export const addRepoCommands: AddCommand = (parent, register) => {
   addRewriteCommand(group, register);
   addKeyCommands(group, register);
   addMigrateCommand(group, register);
+  addRepairCommands(group, register);
+  addRecoverCommand(group, register);
   addUnlockCommand(group, register);
   addCacheCommand(group, register);
   addValidateCommand(group, register);

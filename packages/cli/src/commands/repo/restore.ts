@@ -69,7 +69,10 @@ export const addRepoRestoreCommand: AddCommand = (parent, register) => {
 };
 
 /** What a restore of everything comes to, as the snapshot says; patterns make that unknown. */
-function expectedOf({ summary }: Snapshot, chosen: Partial<RestoreOptions>): { files: number; bytes: number } | undefined {
+function expectedOf(
+  { summary }: Snapshot,
+  chosen: Partial<RestoreOptions>,
+): { files: number; bytes: number } | undefined {
   const { include, includeIgnoringCase, exclude, excludeIgnoringCase } = chosen;
   const isSelective = [include, includeIgnoringCase, exclude, excludeIgnoringCase].some((list) => list?.length);
   if (isSelective || !summary) return undefined;
