@@ -48,7 +48,7 @@ export class Repository implements AsyncDisposable {
   #index = new BlobIndex();
   #indexFiles = new Set<string>();
   #indexLoad: Promise<void> = Promise.resolve();
-  readonly #snapshots = new Map<string, Snapshot>();
+  #snapshots = new Map<string, Snapshot>();
   readonly #snapshotTimes = new WeakMap<Snapshot, bigint>();
   readonly #digest: SnapshotDigest | null;
 
@@ -138,15 +138,16 @@ export class Repository implements AsyncDisposable {
     } = {},
   ): Promise<{ snapshots: Snapshot[]; failures: { readonly id: string; readonly error: unknown }[] }> {
     const { fresh, signal } = options;
-    if (fresh) this.#snapshots.clear();
-    const names: string[] = [];
-    for await (const { name } of this.storage.list('snapshot', { signal, sizes: false })) names.push(name);
-    if (!fresh) await this.#digest?.loadInto(this.#snapshots, names);
+    // Lists that are made at the same time go on with what was read before.
+    const known = fresh ? new Map<string, Snapshot>() : this.#snapshots;
+    const names = new Set<string>();
+    for await (const { name } of this.storage.list('snapshot', { signal, sizes: false })) names.add(name);
+    if (!fresh) await this.#digest?.loadInto(known, names);
     const failures: { id: string; error: unknown }[] = [];
-    const unread = names.filter((name) => !this.#snapshots.has(name));
+    const unread = [...names].filter((name) => !known.has(name));
     await mapConcurrently(unread, filesAtOnce, async (name) => {
       try {
-        await this.#readSnapshot(name, { signal, fresh });
+        known.set(name, decodeSnapshot(await this.loadUnpacked('snapshot', name, { signal, fresh }), name));
       } catch (error) {
         // A snapshot that was forgotten meanwhile is none.
         if (isAppError(error, 'STORAGE_FILE_NOT_FOUND')) return;
@@ -154,9 +155,12 @@ export class Repository implements AsyncDisposable {
         failures.push({ id: name, error });
       }
     });
-    const present = names.map((name) => this.#snapshots.get(name)).filter((snapshot) => snapshot !== undefined);
-    await this.#digest?.save(present);
-    return { snapshots: sortSnapshots(present, (snapshot) => this.#timeOf(snapshot)), failures };
+    if (fresh) this.#snapshots = known;
+    // In the order in which they were read or made, which is nearly that of time: quickly sorted.
+    const present = [...known.values()].filter(({ id }) => names.has(id));
+    const snapshots = sortSnapshots(present, (snapshot) => this.#timeOf(snapshot));
+    await this.#digest?.save(snapshots);
+    return { snapshots, failures };
   }
 
   /** By `latest`, an id or the beginning of one. SNAPSHOT_NOT_FOUND, SNAPSHOT_AMBIGUOUS. */
@@ -267,10 +271,6 @@ export class Repository implements AsyncDisposable {
     let timeNs = this.#snapshotTimes.get(snapshot);
     if (timeNs === undefined) this.#snapshotTimes.set(snapshot, (timeNs = snapshotTimeNs(snapshot)));
     return timeNs;
-  }
-
-  async #readSnapshot(name: string, options: CallOptions & { readonly fresh?: boolean | undefined }): Promise<void> {
-    this.#snapshots.set(name, decodeSnapshot(await this.loadUnpacked('snapshot', name, options), name));
   }
 
   async #loadIndex({

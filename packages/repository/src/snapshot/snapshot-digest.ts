@@ -41,13 +41,12 @@ export class SnapshotDigest {
   }
 
   /** Adds what the digest knows of the named snapshots; a bad digest knows nothing. */
-  async loadInto(snapshots: Map<string, Snapshot>, names: readonly string[]): Promise<void> {
-    if (names.length < fewestSnapshots) return;
+  async loadInto(snapshots: Map<string, Snapshot>, names: ReadonlySet<string>): Promise<void> {
+    if (names.size < fewestSnapshots) return;
     this.#known ??= this.#store.loadDigest(digestName).then((sealed) => this.#decode(sealed));
     const known = await this.#known;
-    for (const name of names) {
-      const snapshot = known.get(name);
-      if (snapshot && !snapshots.has(name)) snapshots.set(name, snapshot);
+    for (const [name, snapshot] of known) {
+      if (names.has(name) && !snapshots.has(name)) snapshots.set(name, snapshot);
     }
   }
 

@@ -57,6 +57,9 @@ interface UnknownFields {
 /** A snapshot before it has a name. */
 export type NewSnapshot = Omit<Snapshot, 'id'>;
 
+/** Characters of a zone such as `+01:00`. */
+const zoneLength = 6;
+
 const summaryFields = {
   backupStart: 'backup_start',
   backupEnd: 'backup_end',
@@ -158,12 +161,20 @@ export function sortSnapshots(
   snapshots: readonly Snapshot[],
   timeNs: (snapshot: Snapshot) => bigint = snapshotTimeNs,
 ): Snapshot[] {
-  const keyed = snapshots.map((snapshot) => ({ snapshot, timeNs: timeNs(snapshot) }));
-  keyed.sort((a, b) => {
-    if (a.timeNs !== b.timeNs) return a.timeNs < b.timeNs ? -1 : 1;
-    return a.snapshot.id < b.snapshot.id ? -1 : 1;
+  const earlier = (a: Snapshot, b: Snapshot): boolean =>
+    isAlike(a.time, b.time) ? a.time < b.time : timeNs(a) < timeNs(b);
+  return snapshots.toSorted((a, b) => {
+    if (earlier(a, b)) return -1;
+    if (earlier(b, a)) return 1;
+    return a.id < b.id ? -1 : 1;
   });
-  return keyed.map(({ snapshot }) => snapshot);
+}
+
+/** Whether two times have the same zone and as many digits, so that their texts are in the order of time: most are so. */
+function isAlike(a: string, b: string): boolean {
+  if (a.length !== b.length) return false;
+  const zone = a.endsWith('Z') ? 'Z' : a.slice(-zoneLength);
+  return b.endsWith(zone);
 }
 
 function decodeSummary(value: unknown): SnapshotSummary | undefined {
