@@ -151,7 +151,10 @@ class Restore {
     for (const [{ shown }, message] of content.failed) this.#report.problem(shown, message);
     for (const item of plan.files) this.#fileDone(item, content);
     for (const item of plan.specials) this.#report.restored(item);
-    for (const { item, first } of plan.links) this.#report.linked(item, isSameFile(item, first));
+    for (const { item, first } of plan.links) {
+      const isReplaced = first.isShared && !content.unchanged.has(first);
+      this.#report.linked(item, !isReplaced && isSameFile(item, first));
+    }
     this.#removeOthers(plan);
     for (const item of plan.folders.toReversed()) this.#report.folder(item);
   }
