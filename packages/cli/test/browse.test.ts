@@ -3,6 +3,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
   chmodSync,
+  cpSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -412,11 +413,35 @@ describe('what people see', () => {
     [['ls', 'latest', 'relative'], 2],
     [['ls', 'latest', '/no/such'], 4],
     [['ls', '--ncdu', '--sort', 'size', 'latest'], 2],
+    [['ls', '--ncdu', '--json', 'latest'], 2],
     [['snapshots', '--group-by', 'nonsense'], 2],
   ])('%j is refused with exit code %i', async (args, exitCode) => {
     const outcome = await varve(...args);
-    expect(outcome.stderr).toMatch(/^error: /);
+    expect(outcome.stderr).toMatch(/^(?:error: |\{"error")/);
     expect(outcome.exitCode).toBe(exitCode);
+  });
+
+  test('a folder that cannot be read is named, and the result is partial', async () => {
+    const copy = lab.path('damaged');
+    cpSync(lab.path('repo'), copy, { recursive: true });
+    const [, second = ''] = await ids();
+    const root = JSON.parse(await ok('cat', 'tree', `${second}:/source`)) as {
+      nodes: { name: string; subtree: string }[];
+    };
+    const lost = root.nodes.find(({ name }) => name === 'folder')?.subtree ?? '';
+    const where = await ok('find', '--tree', lost, '--show-pack-id');
+    const [, pack = '', offset = ''] = /belongs to pack ([0-9a-f]+)\n \.\.\. offset (\d+)/.exec(where) ?? [];
+    const file = join(copy, 'data', pack.slice(0, 2), pack);
+    const bytes = readFileSync(file);
+    bytes[Number(offset) + 20] = 255 - (bytes[Number(offset) + 20] ?? 0);
+    chmodSync(file, 0o600);
+    writeFileSync(file, bytes);
+    const outcome = await varve('find', '-s', second, '--repo', copy, '*');
+    expect(outcome.stderr).toContain(`/source/folder of snapshot ${second} cannot be read`);
+    expect(outcome.stdout.toString()).toContain('/source/same/inner/Upper.TXT');
+    expect(outcome.exitCode).toBe(3);
+    expect(await varve('stats', second, '--repo', copy)).toMatchObject({ exitCode: 6 });
+    expect(await varve('find', '--repo', copy, '--pack', pack, '--json')).toMatchObject({ exitCode: 3 });
   });
 
   test('every command runs from the launcher and leaves no lock', async () => {

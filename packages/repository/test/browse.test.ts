@@ -189,6 +189,19 @@ describe('find', () => {
     expect(new FindPatterns(patterns).matches(path)).toBe(isMatch);
   });
 
+  test.each([
+    [['/a/b'], '/a', true],
+    [['/a/b'], '/x', false],
+    [['/a/b'], '/a/b/c', true],
+    [['/a/*/c', '/x'], '/a/y', true],
+    [['/a', 'b'], '/x', true],
+    [['/'], '/x', true],
+    [['/a/../b'], '/x', true],
+    [['/a/**/b'], '/a/x/y', true],
+  ])('the patterns %j and what is below %s', (patterns, path, mayMatch) => {
+    expect(new FindPatterns(patterns).mayMatchBelow(path)).toBe(mayMatch);
+  });
+
   test('ignores case when told, and refuses patterns that are none', () => {
     expect(new FindPatterns(['*.TXT'], { ignoreCase: true }).matches('/A/b.Txt')).toBe(true);
     expect(() => new FindPatterns(['[a'])).toThrow(expect.objectContaining({ code: 'USAGE_INVALID' }) as Error);

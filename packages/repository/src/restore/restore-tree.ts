@@ -5,6 +5,7 @@
 import { linkSync, lstatSync, unlinkSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { AppError, isAppError, mapConcurrently, throwIfAborted, cancelledError, type OnProgress } from '@varve/base';
 import type { Problem } from '../archive/worker-protocol.ts';
 import { Libc } from '../filesystem/libc.ts';
@@ -155,7 +156,7 @@ class Restore {
       const isReplaced = first.isShared && !content.unchanged.has(first);
       this.#report.linked(item, !isReplaced && isSameFile(item, first));
     }
-    this.#removeOthers(plan);
+    await this.#removeOthers(plan);
     for (const item of plan.folders.toReversed()) this.#report.folder(item);
   }
 
@@ -189,7 +190,7 @@ class Restore {
       }
     }
     throwIfAborted(signal);
-    this.#removeOthers(plan);
+    await this.#removeOthers(plan);
     this.#finishFolders(plan.folders, selectsAttribute);
     this.#report.endGeneral();
     this.#reportOwners(plan);
@@ -252,9 +253,11 @@ class Restore {
     }
   }
 
-  #removeOthers({ removals }: RestorePlan): void {
+  async #removeOthers({ removals }: RestorePlan): Promise<void> {
     const { dryRun } = this.#options;
     for (const { path, shown } of removals) {
+      // Lets a wish to stop come through.
+      await setImmediate();
       throwIfAborted(this.#options.signal);
       const keeps = (names: readonly Buffer[]): boolean =>
         this.#selection.excludes([shown, ...names.map(printableName)].join('/'));
