@@ -99,7 +99,7 @@ function varve(...args: string[]): Promise<CapturedRun> {
 
 async function ok(...args: string[]): Promise<string> {
   const { exitCode, stdout, stderr } = await varve(...args);
-  expect(stderr.replaceAll(/^(?:stats|restore): .*\n/gm, '')).toBe('');
+  expect(stderr.replaceAll(/^(?:stats|restore|check): .*\n/gm, '')).toBe('');
   expect(exitCode).toBe(0);
   return stdout.toString();
 }
@@ -460,6 +460,7 @@ describe('what people see', () => {
       expect(outcome).toMatchObject({ exitCode: 0, stdout: expect.stringContaining(expected) as string });
     }
     expect(await ok('list', 'locks')).toBe('');
+    expect(await ok('check', '--read-data')).toContain('no errors were found');
   });
 
   test('a reader that goes away ends a dump quietly', async () => {

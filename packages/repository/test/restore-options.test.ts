@@ -187,6 +187,18 @@ describe('deletion', () => {
     expect(existsSync(join(target, 'sub/z.log'))).toBe(true);
   });
 
+  test('does not replace a folder by a file when something excluded is in it', async () => {
+    const { repository, target, from } = await withExtras();
+    rmSync(join(target, 'plain'));
+    mkdirSync(join(target, 'plain'));
+    writeFileSync(join(target, 'plain/kept.log'), 'x');
+    const result = await restoreTree(repository, { ...from, deleteOthers: true, exclude: ['*.log'] });
+    expect(result.problems).toContainEqual({ path: '/plain', message: expect.stringContaining('excluded') as string });
+    expect(existsSync(join(target, 'plain/kept.log'))).toBe(true);
+    await restoreTree(repository, { ...from, deleteOthers: true });
+    expect(readFileSync(join(target, 'plain'), 'utf8')).toBe('plain');
+  });
+
   test('comes last: what stops a restore before leaves everything', async () => {
     const { repository, target, from } = await withExtras();
     const controller = new AbortController();
