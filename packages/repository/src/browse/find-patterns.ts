@@ -13,7 +13,7 @@ export class FindPatterns {
     this.#ignoreCase = options.ignoreCase ?? false;
     const texts = patterns.map((pattern) => literalStart(this.#ignoreCase ? pattern.toLowerCase() : pattern));
     this.#patterns = texts.map((text) => new ExcludePatterns([text]));
-    this.#ways = texts.every((text) => text.startsWith('/') && !text.includes('**')) ? texts.map(wayTo) : undefined;
+    this.#ways = texts.every(isWay) ? texts.map(wayTo) : undefined;
   }
 
   /** Whether a path, or a folder that it is in, is matched. */
@@ -36,7 +36,13 @@ function literalStart(pattern: string): string {
   return pattern.startsWith('!') ? `\\${pattern}` : pattern;
 }
 
+/** Whether a pattern tells, component by component, where to go. */
+function isWay(pattern: string): boolean {
+  const components = pattern.split('/').slice(1);
+  return pattern.startsWith('/') && components.every((component) => !['', '.', '..', '**'].includes(component));
+}
+
 function wayTo(pattern: string): ExcludePatterns[] {
-  const components = pattern.split('/').filter((component) => component !== '');
+  const components = pattern.split('/').slice(1);
   return components.map((_, depth) => new ExcludePatterns([`/${components.slice(0, depth + 1).join('/')}`]));
 }

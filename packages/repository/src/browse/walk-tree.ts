@@ -88,7 +88,9 @@ export async function* walkTree(repository: Repository, options: WalkOptions): A
     const paths = childPaths(level, node);
     walk.loadAhead(level);
     yield { kind: 'node', ...paths, node, treeId: level.treeId };
-    if (node.type !== 'dir' || node.subtree === undefined || !walk.enters({ ...paths, node, subtree: node.subtree })) {
+    if (node.type !== 'dir' || node.subtree === undefined) continue;
+    if (!walk.enters({ ...paths, node, subtree: node.subtree })) {
+      level.ahead.delete(node.subtree);
       continue;
     }
     throwIfAborted(options.signal);

@@ -201,8 +201,10 @@ export class RestorePlanner {
         this.#plan.problems.push({ path: shown, message });
         return;
       }
-      const { dryRun, onRemoved } = this.#options;
-      removePath(path, { dryRun, onRemoved });
+      if (!this.#clearFolder(path, shown)) {
+        this.#plan.problems.push({ path: shown, message: 'a folder that holds something excluded is in the way' });
+        return;
+      }
     }
     if (node.type !== 'file') {
       if (existing && !existing.isDirectory() && !this.#options.dryRun) unlinkSync(path);
@@ -216,6 +218,21 @@ export class RestorePlanner {
     }
     const planned = this.#planFile(item, existing);
     if (isLinked(node)) this.#firstLinks.set(linkKey(node), planned);
+  }
+
+  /** False when what is excluded kept the folder. */
+  #clearFolder(path: Buffer, shown: string): boolean {
+    const { dryRun, onRemoved } = this.#options;
+    let isGone = false;
+    removePath(path, {
+      dryRun,
+      keeps: (names) => this.#selection.excludes([shown, ...names.map(printableName)].join('/')),
+      onRemoved: (removed) => {
+        isGone ||= removed.equals(path);
+        onRemoved(removed);
+      },
+    });
+    return isGone;
   }
 
   #planFile(item: { path: Buffer; shown: string; node: TreeNode }, existing: BigIntStats | undefined): PlannedItem {

@@ -5,6 +5,7 @@
 import { linkSync, lstatSync, unlinkSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { AppError, isAppError, mapConcurrently, throwIfAborted, cancelledError, type OnProgress } from '@varve/base';
 import type { Problem } from '../archive/worker-protocol.ts';
 import { Libc } from '../filesystem/libc.ts';
@@ -93,6 +94,8 @@ class Restore {
   readonly #isRoot = process.getuid?.() === 0;
   /** Files whose content could not be restored. */
   readonly #failed = new Set<PlannedItem>();
+  /** Files with other names on disk that have their content already. */
+  readonly #keptShared = new Set<PlannedItem>();
   /** Ends the planning of parts that will not be restored any more. */
   readonly #planning = new AbortController();
   #foreign: string | undefined;
@@ -144,7 +147,7 @@ class Restore {
       for (const removal of part.removals) removals.push(removal);
     }
     throwIfAborted(signal);
-    this.#removeOthers(removals);
+    await this.#removeOthers(removals);
     if (dryRun) {
       for (const item of folders.toReversed()) this.#report.folder(item);
       return;
@@ -182,7 +185,10 @@ class Restore {
     for (const [{ shown }, message] of content.failed) this.#report.problem(shown, message);
     for (const item of part.files) this.#fileDone(item, content);
     for (const item of part.specials) this.#report.restored(item);
-    for (const { item, first } of part.links) this.#report.linked(item, isSameFile(item, first));
+    for (const { item, first } of part.links) {
+      const isReplaced = first.isShared && !this.#keptShared.has(first);
+      this.#report.linked(item, !isReplaced && isSameFile(item, first));
+    }
   }
 
   async #write(part: RestorePlan, content: ContentRestore, pool: RestorePool): Promise<void> {
@@ -210,8 +216,10 @@ class Restore {
   }
 
   #fileDone(item: PlannedItem, content: ContentRestore): void {
-    if (content.unchanged.has(item)) this.#report.unchanged(item);
-    else if (!content.failed.has(item)) this.#report.restored(item, item.node.size);
+    if (content.unchanged.has(item)) {
+      this.#report.unchanged(item);
+      if (item.isShared) this.#keptShared.add(item);
+    } else if (!content.failed.has(item)) this.#report.restored(item, item.node.size);
   }
 
   /** A file with a hole where its content is damaged is worse than none. */
@@ -268,9 +276,11 @@ class Restore {
     }
   }
 
-  #removeOthers(removals: readonly Removal[]): void {
+  async #removeOthers(removals: readonly Removal[]): Promise<void> {
     const { dryRun } = this.#options;
     for (const { path, shown } of removals) {
+      // Lets a wish to stop come through.
+      await setImmediate();
       throwIfAborted(this.#options.signal);
       const keeps = (names: readonly Buffer[]): boolean =>
         this.#selection.excludes([shown, ...names.map(printableName)].join('/'));

@@ -1,7 +1,7 @@
 // `varve repo find PATTERN…`: files in snapshots, or what uses a blob, a tree or a pack.
 
-import { AppError } from '@varve/base';
-import type { FindHit, Repository, Snapshot } from '@varve/repository';
+import { AppError, errorCodes } from '@varve/base';
+import type { FindHit, FindNodesOptions, Repository, Snapshot } from '@varve/repository';
 import { Option } from 'commander';
 import { examples, type AddCommand } from '../../command.ts';
 import { collect } from '../../options/numbers.ts';
@@ -35,7 +35,7 @@ interface Options extends LockCommandOptions {
 export const addFindCommand: AddCommand = (parent, register) => {
   const command = parent
     .command('find')
-    .description('find files in snapshots, the newest snapshot first')
+    .description('find files in snapshots, the newest snapshot first; exit code 3 when folders could not be read')
     .argument('<pattern...>', 'names or paths with *, ?, [a-z] and **; ids with --blob, --tree and --pack')
     .option('-i, --ignore-case', 'capital and small letters are the same')
     .option('-O, --oldest <time>', 'only what was modified at this time or later')
@@ -73,38 +73,35 @@ export const addFindCommand: AddCommand = (parent, register) => {
       humanReadable: options.humanReadable ?? false,
       text: goText,
     });
-    const search = { session, repository, snapshots, signal, options, patterns: command.args };
-    for await (const hit of await start(search)) {
-      if (session.io.out.isClosed) return;
+    let isPartial = false;
+    const onDamaged = ({ snapshot, path, treeId }: { snapshot: Snapshot; path: string; treeId: string }): void => {
+      isPartial = true;
+      session.logger().error(`${path} of snapshot ${snapshot.id.slice(0, 8)} cannot be read (tree ${treeId})`);
+    };
+    const search = { repository, snapshots, signal, onDamaged };
+    for await (const hit of await start(search, { options, patterns: command.args })) {
+      if (session.io.out.isClosed) return 0;
       output.add(hit);
     }
     output.end();
-    if (options.showPackId) showPacks(search, output.objects);
+    if (options.showPackId && !session.json) showPacks(session, { repository, objects: output.objects });
+    return isPartial ? errorCodes.RESULT_PARTIAL.exit : 0;
   });
 };
 
-interface Search {
-  readonly session: Session;
-  readonly repository: Repository;
-  readonly snapshots: readonly Snapshot[];
-  readonly signal: AbortSignal;
-  readonly options: Options;
-  readonly patterns: readonly string[];
-}
+type Search = Pick<FindNodesOptions, 'snapshots' | 'signal' | 'onDamaged'> & { readonly repository: Repository };
 
-async function start(search: Search): Promise<AsyncGenerator<FindHit>> {
+async function start(
+  search: Search,
+  { options, patterns }: { readonly options: Options; readonly patterns: readonly string[] },
+): Promise<AsyncGenerator<FindHit>> {
   const { FindPatterns, findNodes, findObjects, objectsOfPacks } = await import('@varve/repository');
-  const { session, repository, snapshots, signal, options, patterns } = search;
-  const onDamaged = ({ snapshot, path, treeId }: { snapshot: Snapshot; path: string; treeId: string }): void =>
-    session.logger().error(`${path} of snapshot ${snapshot.id.slice(0, 8)} cannot be read (tree ${treeId})`);
-  const common = { snapshots, signal, onDamaged };
+  const { repository, ...common } = search;
   if (options.blob) return findObjects(repository, { ...common, blobs: asIds(patterns) });
   if (options.tree) return findObjects(repository, { ...common, trees: asIds(patterns) });
   if (options.pack) {
-    return findObjects(repository, {
-      ...common,
-      ...(await objectsOfPacks(repository, asIds(patterns), { signal })),
-    });
+    const objects = await objectsOfPacks(repository, asIds(patterns), { signal: search.signal });
+    return findObjects(repository, { ...common, ...objects });
   }
   const oldestNs = timeNs(options.oldest);
   const newestNs = timeNs(options.newest);
@@ -135,10 +132,12 @@ function byTime(snapshots: readonly Snapshot[]): Snapshot[] {
   return snapshots.toSorted((a, b) => new Date(a.time).getTime() - new Date(b.time).getTime());
 }
 
-function showPacks({ session, repository }: Search, objects: ReadonlyMap<string, 'blob' | 'tree'>): void {
-  if (session.json) return;
-  for (const [id, objectType] of objects) {
-    for (const copy of repository.index.lookupAll(objectType === 'blob' ? 'data' : 'tree', id)) {
+function showPacks(
+  session: Session,
+  found: { readonly repository: Repository; readonly objects: ReadonlyMap<string, 'blob' | 'tree'> },
+): void {
+  for (const [id, objectType] of found.objects) {
+    for (const copy of found.repository.index.lookupAll(objectType === 'blob' ? 'data' : 'tree', id)) {
       session.io.out.write(`Object ${id} belongs to pack ${copy.packId}\n`);
       session.io.out.write(` ... offset ${copy.offset}, length ${copy.length}\n`);
     }

@@ -35,9 +35,7 @@ export const addLsCommand: AddCommand = (parent, register) => {
     .option('--human-readable', 'sizes in units')
     .addOption(new Option('-s, --sort <by>', 'order of the list').choices(sortModes).default('name'))
     .option('--reverse', 'the other way round')
-    .addOption(
-      new Option('--ncdu', 'in the format of the disk usage viewer ncdu').conflicts(['json', 'reverse', 'long']),
-    )
+    .option('--ncdu', 'in the format of the disk usage viewer ncdu')
     .addHelpText(
       'after',
       examples(
@@ -54,7 +52,11 @@ export const addLsCommand: AddCommand = (parent, register) => {
     const options = command.opts<Options>();
     const [text = '', ...given] = command.args;
     const folders = given.map(asFolder);
-    if (options.ncdu && options.sort !== 'name') throw new AppError('USAGE_INVALID', '--ncdu has an order of its own.');
+    if (options.ncdu && (session.json || options.reverse || options.sort !== 'name')) {
+      throw new AppError('USAGE_INVALID', '--ncdu has a format and an order of its own.', {
+        hint: 'Leave out --json, --sort and --reverse.',
+      });
+    }
     const { name, path } = parseSnapshotPath(text);
     await using opened = await openLockedRepository(session, options, { exclusive: false });
     const { repository, signal } = opened;
