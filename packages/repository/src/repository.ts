@@ -44,6 +44,8 @@ export class Repository implements AsyncDisposable {
   #index = new BlobIndex();
   #indexFiles = new Set<string>();
   #indexLoad: Promise<void> = Promise.resolve();
+  #isIndexDoubtful = false;
+  readonly #unindexed = new WeakMap<BlobIndex, Map<string, PackListing>>();
   readonly #snapshots = new Map<string, Snapshot>();
   readonly #snapshotTimes = new WeakMap<Snapshot, bigint>();
 
@@ -79,6 +81,21 @@ export class Repository implements AsyncDisposable {
     const load = this.#indexLoad.then(() => this.#loadIndex(options));
     this.#indexLoad = load.catch(() => {});
     await load;
+  }
+
+  /**
+   * Packs by name that are durable and in `index`, but in no index file: every upload that works with this index adds its own.
+   * Whoever writes a snapshot file has to index all of them before, because its trees may refer to the blobs of any.
+   */
+  unindexedPacks(index: BlobIndex): Map<string, PackListing> {
+    let packs = this.#unindexed.get(index);
+    if (!packs) this.#unindexed.set(index, (packs = new Map()));
+    return packs;
+  }
+
+  /** The next {@link Repository.loadIndex} reads everything again: for packs that nothing but a lock kept from a prune. */
+  distrustIndex(): void {
+    this.#isIndexDoubtful = true;
   }
 
   /**
@@ -245,7 +262,8 @@ export class Repository implements AsyncDisposable {
   }: CallOptions & { readonly onProgress?: OnProgress | undefined }): Promise<void> {
     const files = await this.listFiles('index', { signal });
     const present = new Set(files.map(({ name }) => name));
-    const isOutdated = [...this.#indexFiles].some((name) => !present.has(name));
+    const isDoubtful = this.#isIndexDoubtful;
+    const isOutdated = isDoubtful || [...this.#indexFiles].some((name) => !present.has(name));
     const index = isOutdated ? new BlobIndex() : this.#index;
     const loaded = isOutdated ? new Set<string>() : this.#indexFiles;
     const missing = files.filter(({ name }) => !loaded.has(name));
@@ -269,6 +287,7 @@ export class Repository implements AsyncDisposable {
     });
     this.#index = index;
     this.#indexFiles = loaded;
+    if (isDoubtful) this.#isIndexDoubtful = false;
   }
 
   async #loadCopy(

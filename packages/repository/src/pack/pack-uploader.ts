@@ -3,12 +3,21 @@
 
 import { AppError, systemClock, throwIfAborted, type Clock } from '@varve/base';
 import { maxBlobsPerIndexFile, type PackListing } from '../blob-index/index-file.ts';
+import type { BlobIndex } from '../blob-index/blob-index.ts';
 import type { Repository } from '../repository.ts';
 import type { FinishedPack } from './pack-builder.ts';
 import { walkHeader } from './pack-header.ts';
 
-/** An index file is written after this time at the latest, so that an interrupted backup leaves packs that can be used. */
+/**
+ * An index file is written when the oldest pack that is in none has waited for a tenth of the run so far, within these
+ * limits. A run that is killed so loses at most a tenth of its work, and a long one does not litter the repository with
+ * index files, which every reader has to fetch. restic waits for 10 minutes always.
+ */
+const minIndexAgeMs = 60 * 1000;
 const maxIndexAgeMs = 10 * 60 * 1000;
+const indexAgeShare = 0.1;
+/** How long the packs of a run that ends early may take to be noted in an index file. */
+const lastIndexTimeoutMs = 10_000;
 
 export interface PackUploaderOptions {
   readonly signal?: AbortSignal | undefined;
@@ -25,9 +34,13 @@ export class PackUploader {
   readonly #clock: Clock;
   readonly #concurrency: number;
   readonly #running = new Set<Promise<void>>();
+  readonly #index: BlobIndex;
+  /** Durable packs of all uploads that are in no index file; see {@link Repository.unindexedPacks}. */
+  readonly #unindexed: Map<string, PackListing>;
   #listings: PackListing[] = [];
   #listedBlobs = 0;
   #oldestListingMs = 0;
+  readonly #startedMs: number;
   #indexWrite: Promise<void> = Promise.resolve();
   #failure: { readonly error: unknown } | null = null;
   #packs = 0;
@@ -38,7 +51,10 @@ export class PackUploader {
     repository.assertWritable();
     this.#repository = repository;
     this.#options = options;
+    this.#index = repository.index;
+    this.#unindexed = repository.unindexedPacks(this.#index);
     this.#clock = options.clock ?? systemClock;
+    this.#startedMs = this.#clock.now().getTime();
     this.#concurrency = Math.max(1, options.concurrency ?? repository.storage.connections);
   }
 
@@ -68,20 +84,42 @@ export class PackUploader {
     this.#running.add(run);
   }
 
-  /** Resolves when every pack is durable and listed in a durable index file. Rejects with the first failure. */
+  /**
+   * Resolves when every pack is durable and listed in a durable index file, those of other uploads that share the index
+   * included. Rejects with the first failure.
+   */
   async flush(): Promise<void> {
     while (this.#running.size > 0) await Promise.all(this.#running);
     this.#throwFailure();
     this.#startIndexFile();
     await this.#indexWrite;
+    this.#listings = [...this.#unindexed.values()];
+    this.#startIndexFile();
+    await this.#indexWrite;
     this.#throwFailure();
   }
 
-  /** Waits until nothing is under way any more, whatever became of it. What was stored stays, unreferenced. */
-  async settle(): Promise<void> {
+  /**
+   * Waits until nothing is under way any more, whatever became of it. What was stored stays, for a later run or prune. With
+   * `writesIndex` it is noted in a last index file, also after an abort, if that is possible within seconds; never do that
+   * when the lock was lost: a prune may have removed the packs.
+   */
+  async settle({ writesIndex = false }: { readonly writesIndex?: boolean } = {}): Promise<void> {
     this.#failure ??= { error: new AppError('CANCELLED', 'The upload was ended.') };
     while (this.#running.size > 0) await Promise.all(this.#running);
     await this.#indexWrite;
+    const listings = this.#takeListings();
+    if (listings.length === 0) return;
+    if (writesIndex) {
+      try {
+        await this.#saveIndexFile(listings, AbortSignal.timeout(lastIndexTimeoutMs));
+        return;
+      } catch {
+        // A storage that failed may fail again.
+      }
+    }
+    // Nothing but this run's lock kept a prune from removing these packs: later runs must not count on them.
+    this.#repository.distrustIndex();
   }
 
   #throwFailure(): void {
@@ -93,9 +131,11 @@ export class PackUploader {
     await this.#repository.storage.save({ type: 'pack', name: pack.id }, pack.bytes, { signal });
     this.#packs++;
     this.#bytes += pack.bytes.length;
-    this.#repository.index.addPack(pack.id, pack.header);
+    const listing = { packId: pack.id, header: pack.header };
+    this.#unindexed.set(pack.id, listing);
+    this.#index.addPack(pack.id, pack.header);
     onStored?.(pack);
-    this.#list({ packId: pack.id, header: pack.header });
+    this.#list(listing);
   }
 
   #list(listing: PackListing): void {
@@ -103,22 +143,36 @@ export class PackUploader {
     if (this.#listings.length === 0) this.#oldestListingMs = now;
     this.#listings.push(listing);
     walkHeader(listing.header, () => this.#listedBlobs++);
-    if (this.#listedBlobs >= maxBlobsPerIndexFile || now - this.#oldestListingMs >= maxIndexAgeMs)
-      this.#startIndexFile();
+    const share = (now - this.#startedMs) * indexAgeShare;
+    const maxAgeMs = Math.min(maxIndexAgeMs, Math.max(minIndexAgeMs, share));
+    if (this.#listedBlobs >= maxBlobsPerIndexFile || now - this.#oldestListingMs >= maxAgeMs) this.#startIndexFile();
   }
 
   /** Index files are written one after the other, beside the packs. */
   #startIndexFile(): void {
-    const listings = this.#listings;
+    const listings = this.#takeListings();
+    if (listings.length === 0) return;
+    this.#indexWrite = this.#indexWrite.then(async () => {
+      try {
+        this.#throwFailure();
+        await this.#saveIndexFile(listings, this.#options.signal);
+      } catch (error) {
+        this.#failure ??= { error };
+        this.#listings.unshift(...listings);
+      }
+    });
+  }
+
+  /** What is to be indexed, without what another upload has indexed meanwhile. */
+  #takeListings(): PackListing[] {
+    const listings = this.#listings.filter(({ packId }) => this.#unindexed.has(packId));
     this.#listings = [];
     this.#listedBlobs = 0;
-    if (listings.length === 0) return;
-    const { signal } = this.#options;
-    this.#indexWrite = this.#indexWrite.then(async () => {
-      if (this.#failure) return;
-      await this.#repository.saveIndexFile(listings, { signal }).catch((error: unknown) => {
-        this.#failure ??= { error };
-      });
-    });
+    return listings;
+  }
+
+  async #saveIndexFile(listings: readonly PackListing[], signal: AbortSignal | undefined): Promise<void> {
+    await this.#repository.saveIndexFile(listings, { signal });
+    for (const { packId } of listings) this.#unindexed.delete(packId);
   }
 }
