@@ -12,7 +12,8 @@ import { askYesNo, canAsk } from './prompt/terminal-input.ts';
 export interface CommonOptions {
   readonly json?: boolean;
   readonly quiet?: boolean;
-  readonly verbose?: boolean;
+  /** How often it was given. */
+  readonly verbose?: number;
   readonly data?: string;
 }
 
@@ -31,6 +32,8 @@ export class Session {
   readonly json: boolean;
   readonly quiet: boolean;
   readonly verbose: boolean;
+  /** How much more the user wants to know: 0, 1, 2. */
+  readonly verbosity: number;
   readonly clock: Clock;
   readonly #data: string | undefined;
 
@@ -40,7 +43,8 @@ export class Session {
     this.signal = options.signal;
     this.json = common.json ?? false;
     this.quiet = common.quiet ?? false;
-    this.verbose = common.verbose ?? false;
+    this.verbosity = common.verbose ?? 0;
+    this.verbose = this.verbosity > 0;
     this.#data = common.data;
     this.clock = options.clock ?? systemClock;
   }

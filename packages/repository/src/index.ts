@@ -30,7 +30,7 @@ export type {
 export { backupPaths, type BackupOutcome, type BackupPathsOptions } from './archive/backup-paths.ts';
 export type { ParentGroup } from './archive/find-parent.ts';
 export { cacheMark, type ExcludeRules, type FolderMark, type PageFiles } from './archive/selection.ts';
-export type { Comparison, Item, Problem } from './archive/worker-protocol.ts';
+export type { Comparison, Item, Notice, Problem } from './archive/worker-protocol.ts';
 export { expandGlob } from './filesystem/expand-glob.ts';
 export type { Compression } from './pack/pack-builder.ts';
 export { findNode, type SnapshotPath } from './restore/find-node.ts';

@@ -4,7 +4,7 @@ import type { OnProgress } from '@varve/base';
 import type { Compression } from '../pack/pack-builder.ts';
 import type { Snapshot, SnapshotSummary } from '../snapshot/snapshot.ts';
 import type { ExcludeRules, PageFiles, SelectionRules } from './selection.ts';
-import type { Comparison, Item, Problem } from './worker-protocol.ts';
+import type { Comparison, Item, Notice, Problem } from './worker-protocol.ts';
 
 export interface StartArchiveOptions {
   readonly signal?: AbortSignal | undefined;
@@ -41,7 +41,7 @@ export interface AddedItem {
   /** Files that could not be read, which the snapshot goes without, or whose copy may be a mixture of two states. */
   readonly problems: readonly Problem[];
   /** What users should know and what makes nothing partial. */
-  readonly notices: readonly Problem[];
+  readonly notices: readonly Notice[];
 }
 
 export interface AddPathOptions extends ExcludeRules {
@@ -104,7 +104,7 @@ export interface ArchiveOutcome {
   readonly summary: SnapshotSummary;
   /** Not empty: the snapshot is partial. */
   readonly problems: readonly Problem[];
-  readonly notices: readonly Problem[];
+  readonly notices: readonly Notice[];
 }
 
 export interface ArchiveResult extends ArchiveOutcome {

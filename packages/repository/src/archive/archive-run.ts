@@ -15,7 +15,7 @@ import { TreeReader } from '../restore/tree-reader.ts';
 import { TimeFormatter } from '../tree/go-time.ts';
 import { ArchivePool } from './archive-pool.ts';
 import { measureSource, type Measure, type MeasureOptions } from './measure-source.ts';
-import { controlWords, noCounts, type Comparison, type Counts, type Item } from './worker-protocol.ts';
+import { addCounts, controlWords, noCounts, type Comparison, type Counts, type Item } from './worker-protocol.ts';
 
 const progressIntervalMs = 100;
 /** Large enough for work to go on while packs are written, small enough for the memory (16 to 25 MiB each). */
@@ -104,8 +104,8 @@ export class ArchiveRun {
     signal.addEventListener('abort', this.#onAbort, { once: true });
   }
 
-  /** Stores a tree in the background and yields its id at once. */
-  storeTree(bytes: Buffer): { readonly id: string; readonly isNew: boolean } {
+  /** Stores a tree in the background and yields its id at once. `onStored` gets what it cost: nothing when it was known. */
+  storeTree(bytes: Buffer, onStored?: (counts: Counts) => void): string {
     const hash = this.repository.engine.sha256(bytes);
     const isNew = this.#claims.claim('tree', hash);
     if (isNew) {
@@ -114,13 +114,16 @@ export class ArchiveRun {
       const stored = this.pool
         .run<'blob'>(() => ({ kind: 'blob', type: 'tree', bytes: own, id: hash }))
         .then(
-          ({ counts }) => this.add(counts),
+          ({ counts }) => {
+            this.add(counts);
+            onStored?.(counts);
+          },
           (error: unknown) => this.pool.fail(error),
         )
         .finally(() => this.#background.delete(stored));
       this.#background.add(stored);
-    }
-    return { id: hash.toString('hex'), isNew };
+    } else onStored?.(noCounts());
+    return hash.toString('hex');
   }
 
   /** Stores a chunk, which it takes over, and yields its id. `counts` gets what it cost. */
@@ -238,8 +241,4 @@ export class ArchiveRun {
       .finally(() => this.#uploads.delete(upload));
     this.#uploads.add(upload);
   }
-}
-
-export function addCounts(sum: Counts, counts: Counts): void {
-  for (const key of Object.keys(counts) as (keyof Counts)[]) sum[key] += counts[key];
 }

@@ -28,15 +28,16 @@ import type {
   StartArchiveOptions,
 } from './archive-options.ts';
 import { ArchiveRun } from './archive-run.ts';
+import { added, itemsInSnapshot } from './added-item.ts';
 import { FolderWalk, type DirCounts } from './folder-walk.ts';
 import { formatDate, madeNode } from './made-nodes.ts';
 import { saveFile } from './save-file.ts';
 import { Selection } from './selection.ts';
-import { assertPageChunkBytes, encodeRules, makeRules } from './selection-rules.ts';
+import { assertPageChunkBytes, deviceOf, encodeRules, makeRules } from './selection-rules.ts';
 import { StreamSaver } from './stream-saver.ts';
 import { TarSaver } from './tar-saver.ts';
 import { TargetTree } from './target-tree.ts';
-import { noCounts, type Counts, type Problem } from './worker-protocol.ts';
+import { noCounts, type Notice, type Problem } from './worker-protocol.ts';
 
 /**
  * Starts a snapshot: takes a shared lock and reads the index. REPOSITORY_LOCKED, REPOSITORY_VERSION_UNSUPPORTED for
@@ -70,7 +71,7 @@ export class ArchiveSession implements AsyncDisposable {
   readonly #tree = new TargetTree();
   readonly #inputs = new Set<Promise<unknown>>();
   readonly #problems: Problem[] = [];
-  readonly #notices: Problem[] = [];
+  readonly #notices: Notice[] = [];
   readonly #dirs: DirCounts = { dirsNew: 0, dirsChanged: 0, dirsUnmodified: 0 };
   readonly #startedAt = new Date();
   #rootTree: string | undefined;
@@ -263,7 +264,14 @@ export class ArchiveSession implements AsyncDisposable {
     }
     const parent = await this.#parentNode(components);
     const pageChunkBytes = new Selection(rules).pageChunkBytes([name]);
-    const saved = await saveFile(this.#run, { path: source, shown, node, parent, pageChunkBytes });
+    const saved = await saveFile(this.#run, {
+      path: source,
+      shown,
+      node,
+      parent,
+      pageChunkBytes,
+      onItem: itemsInSnapshot(this.#run.onItem, { shown, components }),
+    });
     this.#tree.place(components, saved.node);
     this.#remark(saved);
     return added(saved.counts, { dirs: 0, ...saved });
@@ -272,9 +280,10 @@ export class ArchiveSession implements AsyncDisposable {
   async #addFolder({ source, components, shown, rules }: SourceOptions, node: TreeNode): Promise<AddedItem> {
     const parent = components.length === 0 ? this.#options.parent?.tree : (await this.#parentNode(components))?.subtree;
     this.#run.measure({ path: source, selection: new Selection(rules) });
-    const walk = new FolderWalk(this.#run);
     const label = { shown, rules: encodeRules(rules), below: '' };
-    const treeId = await walk.save({ path: source, label, parentTree: parent });
+    const onItem = itemsInSnapshot(this.#run.onItem, { shown, components });
+    const walk = new FolderWalk(this.#run, { path: source, label, parentTree: parent, onItem });
+    const treeId = await walk.save();
     this.#placeFolder(components, node, treeId);
     this.#remark(walk);
     this.#dirs.dirsNew += walk.dirs.dirsNew;
@@ -324,7 +333,7 @@ export class ArchiveSession implements AsyncDisposable {
   }
 
   #finishTree(time: Date): string {
-    const store = (tree: Buffer): string => this.#run.storeTree(tree).id;
+    const store = (tree: Buffer): string => this.#run.storeTree(tree);
     if (this.#rootTree !== undefined) {
       if (!this.#tree.isEmpty) throw new AppError('USAGE_INVALID', 'Nothing can be placed beside an input at /.');
       return this.#rootTree;
@@ -357,20 +366,6 @@ export class ArchiveSession implements AsyncDisposable {
   #defaultFolder(time: Date): TreeNode {
     return madeNode('dir', { stMode: 0o040755, time: this.#formatTime(time) });
   }
-}
-
-function added(
-  counts: Counts,
-  { dirs, problems = [], notices = [] }: { dirs: number } & Partial<Pick<AddedItem, 'problems' | 'notices'>>,
-): AddedItem {
-  const { filesNew, filesChanged, filesUnmodified, bytes, bytesAdded } = counts;
-  return { files: filesNew + filesChanged + filesUnmodified, dirs, bytes, bytesAdded, problems, notices };
-}
-
-/** A source that is gone is told by whoever reads it. */
-function deviceOf(source: Buffer): { below: string; device: string }[] | null {
-  const stat = lstatSync(source, { bigint: true, throwIfNoEntry: false });
-  return stat ? [{ below: '', device: String(stat.dev) }] : null;
 }
 
 function assertSize(target: string, { expected, actual }: { expected: number | undefined; actual: number }): void {

@@ -13,9 +13,10 @@ import type { TreeNode } from '../tree/tree-node.ts';
 import type { BlobWriter } from './blob-writer.ts';
 import type { FileSaver } from './file-saver.ts';
 import { noRules, Selection, type FolderSelection, type SelectionRules } from './selection.ts';
-import { grewMessage, mixedMessage } from './stable-read.ts';
-import { compareWithParent, incompleteMessage } from './unchanged.ts';
+import { remarksOn } from './stable-read.ts';
+import { compareWithParent, incompleteNotice } from './unchanged.ts';
 import {
+  addCounts,
   noCounts,
   type Comparison,
   type Counts,
@@ -24,6 +25,7 @@ import {
   type FolderResult,
   type Item,
   type Job,
+  type Notice,
   type Problem,
 } from './worker-protocol.ts';
 
@@ -46,7 +48,7 @@ interface Findings {
   readonly shown: string;
   readonly counts: Counts;
   readonly problems: Problem[];
-  readonly notices: Problem[];
+  readonly notices: Notice[];
   readonly items: Item[];
 }
 
@@ -77,7 +79,7 @@ export class FolderSaver {
       job.parent ? decodeTree(job.parent).map((node) => [node.name.toString('latin1'), node]) : [],
     );
     const findings = newFindings(job.label);
-    const onNotice = (notice: Problem): void => void findings.notices.push(notice);
+    const onNotice = (notice: Notice): void => void findings.notices.push(notice);
     const listing: Listing = {
       ...findings,
       path,
@@ -97,8 +99,10 @@ export class FolderSaver {
     if (subfolders.length > 0 || deferred.length > 0) {
       return { kind: 'folder', nodes, subfolders, deferred, problems, notices, items, counts };
     }
-    const subtree = this.#storeTree(nodes, counts);
-    return { kind: 'folder', subtree, nodes: [], subfolders, deferred, problems, notices, items, counts };
+    const treeCounts = noCounts();
+    const subtree = this.#storeTree(nodes, treeCounts);
+    addCounts(counts, treeCounts);
+    return { kind: 'folder', subtree, treeCounts, nodes: [], subfolders, deferred, problems, notices, items, counts };
   }
 
   saveFiles(job: Extract<Job, { kind: 'files' }>): FilesResult {
@@ -168,8 +172,7 @@ export class FolderSaver {
         if (tellsItems) listing.items.push(unchangedItem(entryPath(listing.shown, name)));
         return;
       }
-      if (comparisonResult === 'incomplete')
-        listing.notices.push({ path: entryPath(listing.shown, name), message: incompleteMessage });
+      if (comparisonResult === 'incomplete') listing.notices.push(incompleteNotice(entryPath(listing.shown, name)));
     }
     const sizeBytes = Number(stat.size);
     const pageChunkBytes = listing.selection.pageChunkBytes(name);
@@ -192,8 +195,9 @@ export class FolderSaver {
     if (file.isNew) counts.filesNew++;
     else counts.filesChanged++;
     const shown = outcome !== 'stable' || tellsItems ? entryPath(findings.shown, file.name) : '';
-    if (outcome === 'grew') findings.notices.push({ path: shown, message: grewMessage });
-    if (outcome === 'mixed') findings.problems.push({ path: shown, message: mixedMessage });
+    const { problem, notice } = remarksOn(shown, outcome);
+    if (problem) findings.problems.push(problem);
+    if (notice) findings.notices.push(notice);
     if (tellsItems) {
       items.push({
         kind: 'file',

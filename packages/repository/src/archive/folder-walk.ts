@@ -7,14 +7,17 @@ import { toBinary } from '../filesystem/glob.ts';
 import { isSystemError } from '../filesystem/system-error.ts';
 import { closeNode, encodeNode, joinNodes } from '../tree/encode-tree.ts';
 import { printableName } from '../tree/go-quote.ts';
-import { addCounts, type ArchiveRun } from './archive-run.ts';
+import type { ArchiveRun } from './archive-run.ts';
 import { readLargeFile } from './large-file.ts';
-import { grewMessage, mixedMessage } from './stable-read.ts';
+import { remarksOn } from './stable-read.ts';
 import {
+  addCounts,
   noCounts,
   type Counts,
   type FolderLabel,
   type FolderResult,
+  type Item,
+  type Notice,
   type Problem,
   type Remarks,
 } from './worker-protocol.ts';
@@ -51,24 +54,29 @@ export interface FolderWalkOptions {
   readonly label: FolderLabel;
   /** Id of the tree that this folder had in the parent snapshot. */
   readonly parentTree?: string | undefined;
+  /** Gets every file and folder with its path on the host. */
+  readonly onItem?: ((item: Item) => void) | undefined;
 }
 
 export class FolderWalk {
   readonly counts: Counts = noCounts();
   readonly dirs: DirCounts = { dirsNew: 0, dirsChanged: 0, dirsUnmodified: 0 };
   readonly problems: Problem[] = [];
-  readonly notices: Problem[] = [];
+  readonly notices: Notice[] = [];
   readonly #run: ArchiveRun;
+  readonly #options: FolderWalkOptions;
   readonly #large: { readonly folder: OpenFolder; readonly file: Deferred }[] = [];
   readonly #done = Promise.withResolvers<string>();
   #largeUnderWay = 0;
 
-  constructor(run: ArchiveRun) {
+  constructor(run: ArchiveRun, options: FolderWalkOptions) {
     this.#run = run;
+    this.#options = options;
   }
 
   /** The id of the folder's tree. ARCHIVE_SOURCE_MISSING when the folder itself cannot be listed. Call once. */
-  async save({ path, label, parentTree }: FolderWalkOptions): Promise<string> {
+  async save(): Promise<string> {
+    const { path, label, parentTree } = this.#options;
     this.#visit({ path, label, parentTree, owner: undefined, nodes: [], waiting: 0, startedMs: performance.now() });
     return this.#done.promise;
   }
@@ -110,13 +118,14 @@ export class FolderWalk {
     addCounts(this.counts, result.counts);
     for (const problem of result.problems) this.problems.push(problem);
     for (const notice of result.notices) this.notices.push(notice);
-    if (this.#run.onItem) for (const item of result.items) this.#run.onItem(item);
+    for (const item of result.items) this.#options.onItem?.(item);
     this.#run.add(result.counts, current);
   }
 
   #listed(folder: OpenFolder, result: FolderResult): void {
     this.#account(result, folder.label.shown);
     if (result.subtree !== undefined) {
+      this.#tellFolder(folder, result.subtree, result.treeCounts ?? noCounts());
       this.#close(folder, result.subtree);
       return;
     }
@@ -173,26 +182,26 @@ export class FolderWalk {
     const shown = below(folder.label.shown, printableName(name));
     const startedMs = performance.now();
     const cost = noCounts();
-    const remarks = { problems: [] as Problem[], notices: [] as Problem[], items: [] };
+    const remarks = { problems: [] as Problem[], notices: [] as Notice[], items: [] };
     const counts = noCounts();
     try {
       const { pageChunkBytes } = file;
       const { node, outcome } = await readLargeFile(this.#run, { path, name, counts: cost, pageChunkBytes });
       folder.nodes[file.slot] = encodeNode(node);
-      counts.bytes = node.size;
+      addCounts(this.counts, { ...cost, bytes: node.size });
       if (file.isNew) counts.filesNew = 1;
       else counts.filesChanged = 1;
-      if (outcome === 'grew') remarks.notices.push({ path: shown, message: grewMessage });
-      if (outcome === 'mixed') remarks.problems.push({ path: shown, message: mixedMessage });
+      const { problem, notice } = remarksOn(shown, outcome);
+      if (problem) remarks.problems.push(problem);
+      if (notice) remarks.notices.push(notice);
       const { bytesAdded, bytesAddedPacked } = cost;
       const action = file.isNew ? 'new' : 'modified';
       const durationMs = performance.now() - startedMs;
-      this.#run.onItem?.({ kind: 'file', action, path: shown, durationMs, bytesAdded, bytesAddedPacked });
+      this.#options.onItem?.({ kind: 'file', action, path: shown, durationMs, bytesAdded, bytesAddedPacked });
     } catch (error) {
       if (!isSystemError(error)) throw error;
       remarks.problems.push({ path: shown, message: error.message });
     }
-    addCounts(this.counts, cost);
     this.#account({ ...remarks, counts }, shown);
     this.#filled(folder, 1);
   }
@@ -218,7 +227,9 @@ export class FolderWalk {
   #storeTree(folder: OpenFolder): string {
     const tree = joinNodes(folder.nodes.filter((node) => node !== ''));
     folder.nodes = [];
-    return this.#run.storeTree(tree).id;
+    if (!this.#options.onItem) return this.#run.storeTree(tree);
+    const id = this.#run.storeTree(tree, (counts) => this.#tellFolder(folder, id, counts));
+    return id;
   }
 
   /** The folder's tree is known: its node is complete, and so may be the folders above it. */
@@ -229,7 +240,6 @@ export class FolderWalk {
       if (folder.parentTree === undefined) this.dirs.dirsNew++;
       else if (folder.parentTree === subtree) this.dirs.dirsUnmodified++;
       else this.dirs.dirsChanged++;
-      this.#tellFolder(folder, subtree);
       if (!folder.owner) break;
       const { folder: owner, slot } = folder.owner;
       owner.nodes[slot] = closeNode(owner.nodes[slot] ?? '', { subtree });
@@ -240,14 +250,14 @@ export class FolderWalk {
     this.#done.resolve(subtree);
   }
 
-  #tellFolder({ label, parentTree, startedMs }: OpenFolder, subtree: string): void {
-    this.#run.onItem?.({
+  #tellFolder({ label, parentTree, startedMs }: OpenFolder, subtree: string, cost: Counts): void {
+    this.#options.onItem?.({
       kind: 'dir',
       action: parentTree === undefined ? 'new' : parentTree === subtree ? 'unchanged' : 'modified',
       path: label.shown,
       durationMs: performance.now() - startedMs,
-      bytesAdded: 0,
-      bytesAddedPacked: 0,
+      bytesAdded: cost.bytesAdded,
+      bytesAddedPacked: cost.bytesAddedPacked,
     });
   }
 }

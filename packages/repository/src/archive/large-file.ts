@@ -5,11 +5,12 @@ import { promisify } from 'node:util';
 import { openForReading } from '../filesystem/open-file.ts';
 import { readNode } from '../filesystem/read-node.ts';
 import { systemError } from '../filesystem/system-error.ts';
+import { printableName } from '../tree/go-quote.ts';
 import type { TreeNode } from '../tree/tree-node.ts';
 import type { ArchiveRun } from './archive-run.ts';
 import { compareReads, maxReads, rereadLimitBytes, type ReadOutcome } from './stable-read.ts';
 import { StreamSaver, type SavedContent } from './stream-saver.ts';
-import type { Counts } from './worker-protocol.ts';
+import { noCounts, type Counts } from './worker-protocol.ts';
 
 const readAsync = promisify(readCallback);
 const statBlockBytes = 512n;
@@ -23,19 +24,23 @@ export interface LargeFile {
   readonly pageChunkBytes?: number | undefined;
 }
 
-/** `node` is complete. Throws the system's error. */
+/** `node` is complete. Tells the run the bytes while they are read. Throws the system's error. */
 export async function readLargeFile(
   run: ArchiveRun,
-  { path, name, counts, pageChunkBytes }: LargeFile,
+  file: LargeFile,
 ): Promise<{ node: TreeNode; outcome: ReadOutcome }> {
+  const { path, name } = file;
   const fd = openForReading(path);
   try {
     for (let reads = 1; ; reads++) {
       const stat = fstatSync(fd, { bigint: true });
       if (!stat.isFile()) throw systemError('ESTALE', 'open', 'replaced by something that is not a file');
-      const { content, size } = await readContent(run, { fd, stat, counts, pageChunkBytes });
+      const { content, size } = await readContent(run, { fd, stat, file });
       const outcome = compareReads(stat, fstatSync(fd, { bigint: true }), size);
-      if (outcome === 'mixed' && reads < maxReads && size <= rereadLimitBytes) continue;
+      if (outcome === 'mixed' && reads < maxReads && size <= rereadLimitBytes) {
+        run.add({ ...noCounts(), bytes: -size });
+        continue;
+      }
       return { node: { ...readNode(run.reader, { path, name, stat }), content, size }, outcome };
     }
   } finally {
@@ -45,19 +50,28 @@ export async function readLargeFile(
 
 async function readContent(
   run: ArchiveRun,
-  {
-    fd,
-    stat,
-    counts,
-    pageChunkBytes,
-  }: { fd: number; stat: BigIntStats; counts: Counts; pageChunkBytes: number | undefined },
+  { fd, stat, file }: { readonly fd: number; readonly stat: BigIntStats; readonly file: LargeFile },
 ): Promise<SavedContent> {
-  using saver = new StreamSaver(run, { counts, pageChunkBytes });
-  await saver.writeFrom({
-    read: async (space, position) => (await readAsync(fd, space, 0, space.length, position)).bytesRead,
-    zerosUntil: holesOf(run, fd, stat),
-  });
-  return await saver.finish();
+  using saver = new StreamSaver(run, file);
+  const shown = printableName(file.path);
+  let told = 0;
+  const tell = (size: number): void => {
+    run.add({ ...noCounts(), bytes: size - told }, shown);
+    told = size;
+  };
+  try {
+    await saver.writeFrom({
+      read: async (space, position) => {
+        tell(position);
+        return (await readAsync(fd, space, 0, space.length, position)).bytesRead;
+      },
+      zerosUntil: holesOf(run, fd, stat),
+    });
+    return await saver.finish();
+  } catch (error) {
+    tell(0);
+    throw error;
+  }
 }
 
 /** Where a hole that a position is in ends; the position itself where there is none. */

@@ -6,9 +6,9 @@ import { isSystemError } from '../filesystem/system-error.ts';
 import type { TreeNode } from '../tree/tree-node.ts';
 import type { ArchiveRun } from './archive-run.ts';
 import { readLargeFile } from './large-file.ts';
-import { grewMessage, mixedMessage } from './stable-read.ts';
-import { compareWithParent, incompleteMessage } from './unchanged.ts';
-import { noCounts, type Counts, type Item, type Problem } from './worker-protocol.ts';
+import { remarksOn } from './stable-read.ts';
+import { compareWithParent, incompleteNotice } from './unchanged.ts';
+import { noCounts, type Counts, type Item, type Notice, type Problem } from './worker-protocol.ts';
 
 export interface FileInput {
   readonly path: Buffer;
@@ -17,23 +17,24 @@ export interface FileInput {
   readonly node: TreeNode;
   readonly parent: TreeNode | undefined;
   readonly pageChunkBytes: number;
+  readonly onItem?: ((item: Item) => void) | undefined;
 }
 
 export interface SavedFile {
   readonly node: TreeNode;
   readonly counts: Counts;
   readonly problems: readonly Problem[];
-  readonly notices: readonly Problem[];
+  readonly notices: readonly Notice[];
 }
 
 /** ARCHIVE_SOURCE_MISSING when it cannot be read. */
 export async function saveFile(run: ArchiveRun, input: FileInput): Promise<SavedFile> {
-  const { path, shown, node, parent, pageChunkBytes } = input;
+  const { path, shown, node, parent, pageChunkBytes, onItem } = input;
   const counts = noCounts();
   const startedMs = performance.now();
   const tell = (action: Item['action'], { bytesAdded, bytesAddedPacked }: Counts): void => {
     const durationMs = performance.now() - startedMs;
-    run.onItem?.({ kind: 'file', action, path: shown, durationMs, bytesAdded, bytesAddedPacked });
+    onItem?.({ kind: 'file', action, path: shown, durationMs, bytesAdded, bytesAddedPacked });
   };
   try {
     const stat = lstatSync(path, { bigint: true });
@@ -52,14 +53,14 @@ export async function saveFile(run: ArchiveRun, input: FileInput): Promise<Saved
     }
     const saved = await readLargeFile(run, { path, name: node.name, counts, pageChunkBytes });
     const { size } = saved.node;
-    const files = { bytes: size, filesNew: parent ? 0 : 1, filesChanged: parent ? 1 : 0 };
+    const files = { filesNew: parent ? 0 : 1, filesChanged: parent ? 1 : 0 };
     run.add({ ...noCounts(), ...files });
     tell(parent ? 'modified' : 'new', counts);
-    const notices: Problem[] = [];
-    if (compared === 'incomplete') notices.push({ path: shown, message: incompleteMessage });
-    if (saved.outcome === 'grew') notices.push({ path: shown, message: grewMessage });
-    const problems = saved.outcome === 'mixed' ? [{ path: shown, message: mixedMessage }] : [];
-    return { node: saved.node, counts: { ...counts, ...files }, problems, notices };
+    const { problem, notice } = remarksOn(shown, saved.outcome);
+    const notices = compared === 'incomplete' ? [incompleteNotice(shown)] : [];
+    if (notice) notices.push(notice);
+    const problems = problem ? [problem] : [];
+    return { node: saved.node, counts: { ...counts, ...files, bytes: size }, problems, notices };
   } catch (error) {
     if (!isSystemError(error)) throw error;
     throw new AppError('ARCHIVE_SOURCE_MISSING', `${shown} cannot be read: ${error.message}`, {

@@ -1,5 +1,6 @@
 // From what callers ask to leave out to the rules that are told to the threads.
 
+import { lstatSync } from 'node:fs';
 import { AppError } from '@varve/base';
 import { maxChunkBytes } from '../chunker/chunker.ts';
 import {
@@ -54,6 +55,12 @@ export function encodeRules(rules: SelectionRules): string {
   const { patterns, marks, largerThanBytes, devices, pages } = rules;
   const isEmpty = patterns.length + marks.length === 0 && largerThanBytes === null && !devices && !pages;
   return isEmpty ? '' : JSON.stringify(rules);
+}
+
+/** The device of a source, for `oneFileSystem`. A source that is gone is told by whoever reads it. */
+export function deviceOf(source: Buffer): NonNullable<SelectionRules['devices']> | null {
+  const stat = lstatSync(source, { bigint: true, throwIfNoEntry: false });
+  return stat ? [{ below: '', device: String(stat.dev) }] : null;
 }
 
 /** A size of chunks of pages. USAGE_INVALID when it is no multiple of 512 from 512 bytes to 8 MiB. */

@@ -2,13 +2,13 @@
 // to the worker threads as JSON once per folder; each side compiles them once. Paths are binary strings (one character a byte).
 
 import { closeSync, lstatSync, readSync, type BigIntStats } from 'node:fs';
-import { isAppError, messageOf } from '@varve/base';
 import { joinPath } from '../filesystem/byte-path.ts';
 import { binaryComponents, ExcludePatterns } from '../filesystem/exclude-patterns.ts';
 import { toBinary } from '../filesystem/glob.ts';
 import { openForReading } from '../filesystem/open-file.ts';
+import { isSystemError } from '../filesystem/system-error.ts';
 import { printableName } from '../tree/go-quote.ts';
-import type { Problem } from './worker-protocol.ts';
+import type { Notice } from './worker-protocol.ts';
 
 /** Folders that hold a file of this name, which begins with `header`, are saved without their content. */
 export interface FolderMark {
@@ -109,7 +109,7 @@ export class Selection {
    * The rules for a folder at `path` of the host, `below` the source (`''`, `/a`, `/a/b`). Looks for marks: a file with a
    * mark's name and another beginning is told to `onNotice`.
    */
-  folder(path: Buffer, below: string, onNotice: (notice: Problem) => void): FolderSelection {
+  folder(path: Buffer, below: string, onNotice: (notice: Notice) => void): FolderSelection {
     const components = below.split('/').filter((component) => component !== '');
     const lists = this.#patterns.map(({ patterns, prefix }) => ({ patterns, folder: [...prefix, ...components] }));
     const marks = this.#marks.filter((mark) => isMarked(path, mark, onNotice)).map(({ binary }) => binary);
@@ -167,7 +167,7 @@ function deviceRuleAt(
 function isMarked(
   folder: Buffer,
   { name, header }: { readonly name: string; readonly header: Buffer },
-  onNotice: (notice: Problem) => void,
+  onNotice: (notice: Notice) => void,
 ): boolean {
   const path = joinPath(folder, Buffer.from(name));
   try {
@@ -181,15 +181,16 @@ function isMarked(
     } finally {
       closeSync(fd);
     }
-    onNotice({
-      path: printableName(path),
-      message: 'it does not begin as a mark of its name does; its folder is saved',
-    });
+    onNotice(noMark(path, 'it does not begin as a mark of its name does, and its folder is saved'));
   } catch (error) {
-    if (isAppError(error)) throw error;
-    onNotice({ path: printableName(path), message: `it is no mark, its folder is saved: ${messageOf(error)}` });
+    if (!isSystemError(error)) throw error;
+    onNotice(noMark(path, `it cannot be read as a mark, and its folder is saved: ${error.message}`));
   }
   return false;
+}
+
+function noMark(path: Buffer, message: string): Notice {
+  return { kind: 'no-mark', path: printableName(path), message };
 }
 
 /** The place of a source as the prefix of {@link SelectionRules}. */

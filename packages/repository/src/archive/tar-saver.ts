@@ -73,7 +73,7 @@ export class TarSaver {
     await readTar(source, (entry, content) => this.#saveEntry(entry, content, options.stripComponents));
     for (const link of this.#links) this.#link(link);
     const { rootNode } = this.#tree;
-    const treeId = this.#tree.finish({ store: (tree) => this.#run.storeTree(tree).id, defaults: options.defaults });
+    const treeId = this.#tree.finish({ store: (tree) => this.#run.storeTree(tree), defaults: options.defaults });
     return { rootNode, treeId, counts: this.#counts, dirs: this.#dirs };
   }
 

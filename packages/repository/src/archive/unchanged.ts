@@ -4,7 +4,7 @@ import type { BigIntStats } from 'node:fs';
 import type { BlobIndex } from '../blob-index/blob-index.ts';
 import { parseTime } from '../tree/go-time.ts';
 import type { TreeNode } from '../tree/tree-node.ts';
-import type { Comparison } from './worker-protocol.ts';
+import type { Comparison, Notice } from './worker-protocol.ts';
 
 export interface CompareOptions {
   readonly stat: BigIntStats;
@@ -32,5 +32,8 @@ export function compareWithParent(
   return parent.content.every((id) => index.has('data', id)) ? 'unchanged' : 'incomplete';
 }
 
-/** What users are told of an incomplete file. */
-export const incompleteMessage = 'parts of it are not in the index of the repository; it was read and stored again';
+/** What is told of a file that is read again although it did not change. */
+export function incompleteNotice(path: string): Notice {
+  const message = 'parts of it are not in the index of the repository; it was read and stored again';
+  return { kind: 'incomplete', path, message };
+}

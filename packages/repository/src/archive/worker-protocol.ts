@@ -35,7 +35,7 @@ export interface Comparison {
 export interface Item {
   readonly kind: 'file' | 'dir';
   readonly action: 'new' | 'modified' | 'unchanged';
-  /** Printable path on the host. */
+  /** Printable path: from a thread that on the host, for callers that in the snapshot. */
   readonly path: string;
   readonly durationMs: number;
   /** Plaintext bytes of new blobs, and what they take in packs; of trees for folders. */
@@ -51,6 +51,15 @@ export interface Problem {
   /** Printable. */
   readonly path: string;
   readonly message: string;
+}
+
+/** What users should know about a file and what does not make the snapshot partial. */
+export interface Notice extends Problem {
+  /**
+   * `grew`: while it was read. `incomplete`: unchanged, but read again, because chunks of it were missing. `no-mark`: it has the
+   * name of a mark and not its header.
+   */
+  readonly kind: 'grew' | 'incomplete' | 'no-mark';
 }
 
 /** What a job did; sums are formed in the main thread. */
@@ -78,6 +87,10 @@ export function noCounts(): Counts {
     bytesAdded: 0,
     bytesAddedPacked: 0,
   };
+}
+
+export function addCounts(sum: Counts, counts: Counts): void {
+  for (const key of Object.keys(counts) as (keyof Counts)[]) sum[key] += counts[key];
 }
 
 /** Where a folder is, for the rules of its source and for people. */
@@ -125,8 +138,7 @@ export type Job =
 /** What a job tells beside its result. */
 export interface Remarks {
   readonly problems: readonly Problem[];
-  /** What users should know and what does not make the snapshot partial. */
-  readonly notices: readonly Problem[];
+  readonly notices: readonly Notice[];
   readonly items: readonly Item[];
 }
 
@@ -134,6 +146,8 @@ export interface FolderResult extends Remarks {
   readonly kind: 'folder';
   /** Id of the folder's tree, when it has no subfolders and no deferred files: then the lists are empty. */
   readonly subtree?: string | undefined;
+  /** What that tree cost, a part of `counts`. */
+  readonly treeCounts?: Counts | undefined;
   /** JSON of the nodes in order; that of a subfolder is still open, that of a deferred file is empty. */
   readonly nodes: readonly string[];
   readonly subfolders: readonly {
