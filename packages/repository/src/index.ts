@@ -61,12 +61,17 @@ export type {
   AddPathOptions,
   AddStreamOptions,
   AddTarOptions,
+  ArchiveOutcome,
   ArchiveResult,
   CommitOptions,
+  FinishOptions,
   StartArchiveOptions,
 } from './archive/archive-options.ts';
-export { backupPaths, type BackupPathsOptions } from './archive/backup-paths.ts';
-export type { Problem } from './archive/worker-protocol.ts';
+export { backupPaths, type BackupOutcome, type BackupPathsOptions } from './archive/backup-paths.ts';
+export type { ParentGroup } from './archive/find-parent.ts';
+export { cacheMark, type ExcludeRules, type FolderMark, type PageFiles } from './archive/selection.ts';
+export type { Comparison, Item, Notice, Problem } from './archive/worker-protocol.ts';
+export { expandGlob } from './filesystem/expand-glob.ts';
 export type { Compression } from './pack/pack-builder.ts';
 export { findNode, findTree, type SnapshotPath } from './restore/find-node.ts';
 export { listTree, readFileContent, type ListedNode, type ListTreeOptions } from './restore/list-tree.ts';

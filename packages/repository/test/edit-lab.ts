@@ -40,6 +40,7 @@ export async function backUp(
   options: Partial<Parameters<typeof backupPaths>[1]> = {},
 ): Promise<Snapshot> {
   const { snapshot } = await backupPaths(repository, { paths: [path], hostname: 'here', workers: 1, ...options });
+  if (!snapshot) throw new Error('The backup made no snapshot.');
   return snapshot;
 }
 

@@ -1,4 +1,4 @@
-// Turns what the file system says about an object into a tree node, as restic does: access time is the modification time,
+// Turns what the file system says about an object into a tree node, as restic does: access time is the modification time (unless wanted),
 // names of owners from the system's files, extended attributes in the system's order.
 
 import { readlinkSync, type BigIntStats } from 'node:fs';
@@ -12,6 +12,8 @@ export interface NodeReader {
   readonly libc: Libc | undefined;
   readonly times: TimeFormatter;
   readonly users: UserNames;
+  /** Note the access time instead of the modification time. */
+  readonly withAccessTimes?: boolean | undefined;
 }
 
 export interface FoundEntry {
@@ -38,7 +40,7 @@ export function nodeOfStat(reader: NodeReader, { path, name, stat }: FoundEntry)
     type,
     mode: goModeOf(stMode),
     mtime,
-    atime: mtime,
+    atime: reader.withAccessTimes ? reader.times.format(stat.atimeNs) : mtime,
     ctime: reader.times.format(stat.ctimeNs),
     uid: Number(stat.uid),
     gid: Number(stat.gid),

@@ -7,10 +7,14 @@ import { PackBuilder, type FinishedPack, type PackPart } from './pack-builder.ts
 /** Yields packs of all the parts. */
 export function* joinParts(
   parts: readonly PackPart[],
-  { engine, key }: { readonly engine: Engine; readonly key: MasterKey },
+  options: {
+    readonly engine: Engine;
+    readonly key: MasterKey;
+    readonly packSizeBytes?: number | undefined;
+  },
 ): Generator<FinishedPack> {
   for (const type of ['data', 'tree'] as const) {
-    const builder = new PackBuilder({ engine, key, type });
+    const builder = new PackBuilder({ ...options, type });
     for (const part of parts.filter((candidate) => candidate.type === type)) {
       if (builder.blobCount > 0 && builder.sizeBytes + part.bytes.length > builder.packSizeBytes)
         yield builder.finish();

@@ -13,10 +13,16 @@ export const defaultPackSizeBytes = 16 * 1024 * 1024;
 /** Room for a chunk of the largest size after the target is nearly reached. */
 const slackBytes = 9 * 1024 * 1024;
 
-export type Compression = 'off' | 'auto' | 'max';
+export type Compression = 'off' | 'fastest' | 'auto' | 'better' | 'max';
 
 /** zstd levels of the settings; `off` still compresses trees, as format 2 demands. */
-const compressionLevels: Readonly<Record<Compression, number>> = { off: 3, auto: 3, max: 12 };
+const compressionLevels: Readonly<Record<Compression, number>> = {
+  off: 3,
+  fastest: 1,
+  auto: 3,
+  better: 7,
+  max: 12,
+};
 
 /** A pack that is ready to be stored. */
 export interface FinishedPack {
