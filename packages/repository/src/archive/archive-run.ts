@@ -189,8 +189,9 @@ export class ArchiveRun {
     while (this.#background.size > 0) await Promise.all(this.#background);
     throwIfAborted(this.signal);
     await this.pool.flush();
-    for (const pack of joinParts(this.#parts, { ...this.repository, packSizeBytes: this.#packSizeBytes }))
-      this.#upload(pack);
+    const { engine, key } = this.repository;
+    const options = { engine, key, packSizeBytes: this.#packSizeBytes };
+    for (const pack of joinParts(this.#parts, options)) this.#upload(pack);
     this.#parts.length = 0;
     while (this.#uploads.size > 0) await Promise.all(this.#uploads);
     await this.#uploader.flush();
