@@ -114,15 +114,22 @@ export class Repository implements AsyncDisposable {
       /** Reads the files again instead of trusting what was read before. */ readonly fresh?: boolean | undefined;
     } = {},
   ): Promise<{ snapshots: Snapshot[]; failures: { readonly id: string; readonly error: unknown }[] }> {
-    if (options.fresh) this.#snapshots.clear();
     const names: string[] = [];
     for await (const { name } of this.storage.list('snapshot', { signal: options.signal, sizes: false }))
       names.push(name);
     const failures: { id: string; error: unknown }[] = [];
-    const unread = names.filter((name) => !this.#snapshots.has(name));
+    // Of this call alone: what is kept may change under its hands, and a snapshot left out here is one that prune forgets.
+    const found = new Map<string, Snapshot>();
+    const unread = names.filter((name) => {
+      const known = options.fresh ? undefined : this.#snapshots.get(name);
+      if (known) found.set(name, known);
+      return !known;
+    });
     await mapConcurrently(unread, filesAtOnce, async (name) => {
       try {
-        await this.#readSnapshot(name, options.signal);
+        const snapshot = await this.#readSnapshot(name, options.signal);
+        found.set(name, snapshot);
+        this.#snapshots.set(name, snapshot);
       } catch (error) {
         // A snapshot that was forgotten meanwhile is none.
         if (isAppError(error, 'STORAGE_FILE_NOT_FOUND')) return;
@@ -130,7 +137,7 @@ export class Repository implements AsyncDisposable {
         failures.push({ id: name, error });
       }
     });
-    const present = names.map((name) => this.#snapshots.get(name)).filter((snapshot) => snapshot !== undefined);
+    const present = [...found.values()];
     return { snapshots: sortSnapshots(present, (snapshot) => this.#timeOf(snapshot)), failures };
   }
 
@@ -236,8 +243,8 @@ export class Repository implements AsyncDisposable {
     return timeNs;
   }
 
-  async #readSnapshot(name: string, signal: AbortSignal | undefined): Promise<void> {
-    this.#snapshots.set(name, decodeSnapshot(await this.loadUnpacked('snapshot', name, { signal }), name));
+  async #readSnapshot(name: string, signal: AbortSignal | undefined): Promise<Snapshot> {
+    return decodeSnapshot(await this.loadUnpacked('snapshot', name, { signal }), name);
   }
 
   async #loadIndex({

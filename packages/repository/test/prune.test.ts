@@ -197,6 +197,23 @@ describe('a prune beside others', () => {
     }
   });
 
+  test('is refused when a backup came to use what only a damaged pack has', async () => {
+    const lab = await labWithHistory();
+    const { remove } = await planPrune(await lab.open());
+    for (const { packId } of remove) {
+      chmodSync(packFile(lab.folder, packId), 0o600);
+      truncateSync(packFile(lab.folder, packId), 100);
+    }
+    let savedLocks = 0;
+    const storage = hooked(lab.folder.storage(), async (call, handle) => {
+      if (call !== 'save' || handle.type !== 'lock' || savedLocks++ !== 1) return;
+      // As a backup would that found those blobs in the index.
+      for (const snapshot of history.forgotten) await (await lab.open()).saveSnapshot(snapshot);
+    });
+    await expect(runPrune(await lab.open(storage), everything)).rejects.toMatchObject({ code: 'REPOSITORY_DAMAGED' });
+    for (const { packId } of remove) expect(lab.files().some((file) => file.endsWith(packId))).toBe(true);
+  });
+
   test('keeps what a backup between its two parts came to use', async () => {
     const lab = await labWithHistory();
     let removedLocks = 0;
