@@ -33,8 +33,6 @@ export interface Saved {
 export class PruneLab implements AsyncDisposable {
   readonly folder: ScratchFolder;
   readonly saved: Saved[] = [];
-  /** What {@link PruneLab.makeHistory} has forgotten. */
-  readonly forgotten: Snapshot[] = [];
 
   private constructor(folder: ScratchFolder) {
     this.folder = folder;
@@ -90,8 +88,7 @@ export class PruneLab implements AsyncDisposable {
     rmSync(join(this.source, 'b'));
     this.write('3', ['sub/d', 'new/e']);
     versions.push(await this.backUp(repository));
-    this.forgotten.push(versions[0]!, versions[1]!);
-    await this.forget(repository, ...this.forgotten);
+    await this.forget(repository, versions[0]!, versions[1]!);
   }
 
   /** A copy of the repository, with what was saved. */

@@ -37,7 +37,7 @@ export function decideGone(
   }
   const lost: number[] = [];
   for (let entry = 0; entry < index.size && lost.length < mostLost; entry++) {
-    if (index.firstCopyOf(entry) === entry && used.isUsed(entry) && !used.isSafe(entry)) lost.push(entry);
+    if (used.firstCopyOf(entry) === entry && used.isUsed(entry) && !used.isSafe(entry)) lost.push(entry);
   }
   const packIds = new Set(
     leaving.filter((packId) => index.hasPack(packId) && isLeaving[index.packNumberOf(packId)] === 1),
