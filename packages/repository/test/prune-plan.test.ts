@@ -100,7 +100,7 @@ describe('a plan to prune', () => {
     const actions = decide([missing, short, gone, shortUnused]);
     expect(actions.missing).toEqual([missing.packId]);
     expect(actions.broken).toEqual([short, gone]);
-    expect(actions.remove).toEqual([{ packId: shortUnused.packId, sizeBytes: 5 }]);
+    expect(actions.remove).toEqual([{ packId: shortUnused.packId, sizeBytes: 5, isBroken: true }]);
   });
 
   test('does something with each pack exactly once, and frees what it says', () => {

@@ -197,6 +197,32 @@ describe('a prune beside others', () => {
     }
   });
 
+  test('is refused when a backup came to use what only a damaged pack has', async () => {
+    const lab = await labWithHistory();
+    const repository = await lab.open();
+    lab.write('gone', ['only-here']);
+    const extra = await lab.backUp(repository);
+    await lab.forget(repository, extra);
+    const { remove } = await planPrune(await lab.open());
+    const data = remove.filter(({ sizeBytes }) => sizeBytes > 100_000);
+    expect(data).toHaveLength(1);
+    for (const { packId } of data) {
+      chmodSync(packFile(lab.folder, packId), 0o600);
+      truncateSync(packFile(lab.folder, packId), 100_000);
+    }
+    let savedLocks = 0;
+    let id = 'none';
+    const storage = hooked(lab.folder.storage(), async (call, handle) => {
+      // As a backup would that found those blobs in the index.
+      if (call === 'save' && handle.type === 'lock' && savedLocks++ === 1)
+        ({ id } = await repository.saveSnapshot(extra));
+    });
+    const error: unknown = await runPrune(await lab.open(storage), everything).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: 'REPOSITORY_DAMAGED' });
+    expect((error as AppError).message).toContain(`Affected: ${id.slice(0, 8)}`);
+    for (const { packId } of remove) expect(lab.files().some((file) => file.endsWith(packId))).toBe(true);
+  });
+
   test('keeps what a backup between its two parts came to use', async () => {
     const lab = await labWithHistory();
     let removedLocks = 0;

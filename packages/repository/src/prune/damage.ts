@@ -70,7 +70,7 @@ export async function brokenError(
   return damaged(`Snapshots need packs that are not as they should be: ${whats.join('; ')}${rest}.`, affected);
 }
 
-/** For entries of blobs that only packs have which are not there. */
+/** For entries of blobs that only packs have which are missing or not of their size. */
 export async function lostError(
   snapshots: readonly Snapshot[],
   { lost, ...place }: Place & { readonly lost: readonly number[] },
@@ -78,7 +78,10 @@ export async function lostError(
   const entries = new Set(lost);
   const affected = await affectedSnapshots(snapshots, { ...place, isBad: (entry) => entries.has(entry) });
   const ids = lost.slice(0, mostThingsNamed).map((entry) => place.index.blobAt(entry).id);
-  return damaged(`Snapshots need ${lost.length} blobs whose packs are missing: ${ids.join(', ')}.`, affected);
+  return damaged(
+    `Snapshots need ${lost.length} blobs whose packs are missing or damaged: ${ids.join(', ')}.`,
+    affected,
+  );
 }
 
 function damaged(what: string, affected: readonly Snapshot[]): AppError {

@@ -7,28 +7,28 @@ export interface Gone {
   readonly packIds: ReadonlySet<string>;
   /** Packs that were to leave and are needed. */
   readonly keptPackIds: readonly string[];
-  /** Entries of used blobs that only packs have which are not there: nothing may be removed. */
+  /** Entries of used blobs that only useless packs have: nothing may be removed. */
   readonly lost: readonly number[];
 }
 
 const mostLost = 1000;
 
-/** `missing`, which are among the leaving, cannot be kept: there is no file. */
+/** `useless` packs, which are among the leaving, cannot be kept: there is no file, or not the right one. */
 export function decideGone(
   used: UsedBlobs,
-  { leaving, missing }: { readonly leaving: readonly string[]; readonly missing: readonly string[] },
+  { leaving, useless }: { readonly leaving: readonly string[]; readonly useless: readonly string[] },
 ): Gone {
   const { index } = used;
   const isLeaving = new Uint8Array(index.packCount);
-  const isMissing = new Uint8Array(index.packCount);
+  const isUseless = new Uint8Array(index.packCount);
   for (const packId of leaving) if (index.hasPack(packId)) isLeaving[index.packNumberOf(packId)] = 1;
-  for (const packId of missing) if (index.hasPack(packId)) isMissing[index.packNumberOf(packId)] = 1;
+  for (const packId of useless) if (index.hasPack(packId)) isUseless[index.packNumberOf(packId)] = 1;
   used.clearSafe();
   for (let entry = 0; entry < index.size; entry++) if (isLeaving[index.packOf(entry)] === 0) used.markSafe(entry);
   const kept: string[] = [];
   for (let entry = 0; entry < index.size; entry++) {
     const pack = index.packOf(entry);
-    if (isMissing[pack] === 1 || !used.isUsed(entry) || used.isSafe(entry)) continue;
+    if (isUseless[pack] === 1 || !used.isUsed(entry) || used.isSafe(entry)) continue;
     if (isLeaving[pack] === 1) {
       isLeaving[pack] = 0;
       kept.push(index.packIdOf(pack));
@@ -37,7 +37,7 @@ export function decideGone(
   }
   const lost: number[] = [];
   for (let entry = 0; entry < index.size && lost.length < mostLost; entry++) {
-    if (index.firstCopyOf(entry) === entry && used.isUsed(entry) && !used.isSafe(entry)) lost.push(entry);
+    if (used.firstCopyOf(entry) === entry && used.isUsed(entry) && !used.isSafe(entry)) lost.push(entry);
   }
   const packIds = new Set(
     leaving.filter((packId) => index.hasPack(packId) && isLeaving[index.packNumberOf(packId)] === 1),

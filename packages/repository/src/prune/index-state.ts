@@ -49,15 +49,16 @@ export class IndexState {
   }
 
   /**
-   * The index files to delete when packs go: those that list such a pack or one that another file lists too, and those that
-   * are not full, which are merged on the occasion.
+   * The index files to delete when packs go: those that list such a pack and, if wanted, those that are not full or list a
+   * pack that another file lists too, which are merged on the occasion.
    */
-  obsoleteFiles(isGone: IsGone): string[] {
+  obsoleteFiles(isGone: IsGone, { merges }: { readonly merges: boolean }): string[] {
     const listings = new Uint8Array(this.index.packCount);
     for (const { packs } of this.#files.values()) for (const pack of packs) if (listings[pack]! < 2) listings[pack]!++;
     return [...this.#files]
       .filter(([, { packs, blobs }]) => {
-        return blobs < maxBlobsPerIndexFile || packs.some((pack) => isGone(pack) || listings[pack]! > 1);
+        if (packs.some((pack) => isGone(pack))) return true;
+        return merges && (blobs < maxBlobsPerIndexFile || packs.some((pack) => listings[pack]! > 1));
       })
       .map(([name]) => name);
   }

@@ -72,7 +72,7 @@ function chooseCopies(used: UsedBlobs, packs: readonly PackUse[]): Uint8Array {
   let hasDuplicates = false;
   for (let entry = 0; entry < index.size; entry++) {
     if (!used.isUsed(entry)) continue;
-    if (index.firstCopyOf(entry) === entry) kept[entry] = 1;
+    if (used.firstCopyOf(entry) === entry) kept[entry] = 1;
     else hasDuplicates = true;
   }
   if (!hasDuplicates) return kept;
@@ -81,7 +81,7 @@ function chooseCopies(used: UsedBlobs, packs: readonly PackUse[]): Uint8Array {
   const best = new Uint32Array(index.size);
   for (let entry = 0; entry < index.size; entry++) {
     if (!used.isUsed(entry)) continue;
-    const first = index.firstCopyOf(entry);
+    const first = used.firstCopyOf(entry);
     const rival = best[first]! - 1;
     if (rival < 0 || ranks[index.packOf(entry)]! < ranks[index.packOf(rival)]!) best[first] = entry + 1;
   }

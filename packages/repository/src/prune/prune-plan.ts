@@ -38,6 +38,8 @@ export type RepackReason = 'mixed' | 'uncompressed' | 'unused' | 'small';
 export interface PlannedPack {
   readonly packId: string;
   readonly sizeBytes: number;
+  /** The file does not have the size that the index says: it cannot be relied upon, whatever comes into use. */
+  readonly isBroken?: true | undefined;
 }
 
 export interface PackToRepack extends PlannedPack {
@@ -107,7 +109,8 @@ export function decidePacks(
       removed.bytes += unusedBytes;
       sums.unusedBytes -= unusedBytes;
       if (sizeBytes === null) missing.push(packId);
-      else remove.push({ packId, sizeBytes });
+      else if (sizeBytes === usedBytes + unusedBytes) remove.push({ packId, sizeBytes });
+      else remove.push({ packId, sizeBytes, isBroken: true });
       continue;
     }
     if (sizeBytes !== usedBytes + unusedBytes) {

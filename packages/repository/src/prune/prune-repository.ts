@@ -121,16 +121,16 @@ async function finish(
   const snapshots = await readAllSnapshots(repository, signal);
   if (!(await state.refresh(signal))) return null;
   await used.walk(snapshots, { signal, onTrees: treeProgress(options) });
-  const { packIds, keptPackIds, lost } = decideGone(used, { leaving: leavingPacks(plan), missing: plan.missing });
+  const { packIds, keptPackIds, lost } = decideGone(used, { leaving: leavingPacks(plan), useless: uselessPacks(plan) });
   if (lost.length > 0) throw await lostError(snapshots, { lost, repository, index: state.index, signal });
   const unreferenced = await stillUnreferenced(prepared, signal);
   const gone = [...plan.remove, ...plan.repack].filter(({ packId }) => packIds.has(packId));
   const isGone = packSet(state, packIds);
-  const obsolete = packIds.size > 0 ? state.obsoleteFiles(isGone) : [];
+  const deletesFirst = options.unsafeRecoverNoFreeSpace === true;
+  const obsolete = packIds.size > 0 ? state.obsoleteFiles(isGone, { merges: !deletesFirst }) : [];
   const total = unreferenced.length + obsolete.length + gone.length;
   const remover = new Remover(repository, { signal, onProgress: options.onProgress?.('remove'), total });
   throwIfAborted(signal);
-  const deletesFirst = options.unsafeRecoverNoFreeSpace === true;
   if (deletesFirst || repacked.isStorageFull) await remover.remove('pack', unreferenced);
   // Files before the last: an index that lists too little can be rebuilt, one that lists what is gone deceives a backup.
   if (!deletesFirst) await state.saveReplacement(obsolete, { isGone, signal });
@@ -142,7 +142,8 @@ async function finish(
   const exclusiveMs = performance.now() - startedMs;
   if (!deletesFirst) {
     // Nothing lists these packs now, so whoever comes from here on cannot rely on them.
-    await lock?.share();
+    // If that fails, the lock is as exclusive as before, and others wait a little longer.
+    await lock?.share().catch(() => {});
     if (!repacked.isStorageFull) await remover.remove('pack', unreferenced);
     await remover.remove('pack', gone);
   }
@@ -205,6 +206,10 @@ function lockedError(error: AppError): AppError {
 
 function leavingPacks(plan: PrunePlan): string[] {
   return [...plan.remove.map(({ packId }) => packId), ...plan.repack.map(({ packId }) => packId), ...plan.missing];
+}
+
+function uselessPacks(plan: PrunePlan): string[] {
+  return [...plan.missing, ...plan.remove.filter(({ isBroken }) => isBroken).map(({ packId }) => packId)];
 }
 
 function packSet(state: IndexState, packIds: Iterable<string>): (pack: number) => boolean {
