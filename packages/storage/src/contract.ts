@@ -29,6 +29,11 @@ export interface StorageCallOptions {
   readonly onTransfer?: OnTransfer | undefined;
 }
 
+export interface SaveOptions extends StorageCallOptions {
+  /** The file is read by restores only, so it may lie in an archive tier from which it has to be fetched first. */
+  readonly rarelyRead?: boolean | undefined;
+}
+
 export type OnTransfer = (bytes: number) => void | Promise<void>;
 
 export interface LoadOptions extends StorageCallOptions {
@@ -57,7 +62,7 @@ export interface Storage {
    * the process dies, there MUST be no file of that name (a leftover under another name is allowed). MUST reject with
    * STORAGE_FILE_EXISTS, changing nothing, when the name is taken.
    */
-  save(handle: FileHandle, data: Uint8Array | readonly Uint8Array[], options?: StorageCallOptions): Promise<void>;
+  save(handle: FileHandle, data: Uint8Array | readonly Uint8Array[], options?: SaveOptions): Promise<void>;
 
   /** Reads a file or a range of it. MUST reject with STORAGE_DAMAGED when the file is shorter than the range asked for. */
   load(handle: FileHandle, options?: LoadOptions): Promise<Uint8Array>;

@@ -5,6 +5,7 @@ export type {
   ListOptions,
   LoadOptions,
   OnTransfer,
+  SaveOptions,
   Storage,
   StorageCallOptions,
 } from './contract.ts';

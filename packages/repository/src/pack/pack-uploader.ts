@@ -5,7 +5,7 @@ import { AppError, systemClock, throwIfAborted, type Clock } from '@varve/base';
 import { maxBlobsPerIndexFile, type PackListing } from '../blob-index/index-file.ts';
 import type { Repository } from '../repository.ts';
 import type { FinishedPack } from './pack-builder.ts';
-import { walkHeader } from './pack-header.ts';
+import { holdsTrees, walkHeader } from './pack-header.ts';
 
 /** An index file is written after this time at the latest, so that an interrupted backup leaves packs that can be used. */
 const maxIndexAgeMs = 10 * 60 * 1000;
@@ -90,7 +90,8 @@ export class PackUploader {
 
   async #store(pack: FinishedPack): Promise<void> {
     const { signal, onStored } = this.#options;
-    await this.#repository.storage.save({ type: 'pack', name: pack.id }, pack.bytes, { signal });
+    const rarelyRead = !holdsTrees(pack.header);
+    await this.#repository.storage.save({ type: 'pack', name: pack.id }, pack.bytes, { signal, rarelyRead });
     this.#packs++;
     this.#bytes += pack.bytes.length;
     this.#repository.index.addPack(pack.id, pack.header);

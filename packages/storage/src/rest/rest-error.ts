@@ -1,6 +1,7 @@
 // Turns answers of a REST server and failures of its connection into the contract's errors.
 
 import { AppError, messageOf, redact, systemErrorCode } from '@varve/base';
+import { retryAfterOf } from '../retry-after.ts';
 import type { RestRequest, RestResponse } from './rest-transport.ts';
 
 interface Failure {
@@ -41,6 +42,7 @@ export function answerError(request: RestRequest, response: RestResponse, { acti
   return new AppError(mayPass ? 'STORAGE_UNREACHABLE' : 'STORAGE_LOCATION_INVALID', message, {
     context,
     retry: mayPass,
+    retryAfterMs: retryAfterOf(response.headers['retry-after']),
     hint: mayPass
       ? 'Try again later, and look at the log of the server.'
       : 'Check that the address is that of a restic REST server.',
