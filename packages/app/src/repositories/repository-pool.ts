@@ -3,7 +3,7 @@
 import type { Logger } from '@varve/base';
 import { openRepository, type Repository } from '@varve/repository';
 import { openStorage, type Storage } from '@varve/storage';
-import type { RepositoryStore } from './repository-store.ts';
+import { storageOptionsOf, type RepositoryStore } from './repository-store.ts';
 
 interface OpenEntry {
   readonly repository: Repository;
@@ -32,8 +32,8 @@ export class RepositoryPool implements AsyncDisposable {
   }
 
   async #openNow(repositoryId: string): Promise<OpenEntry> {
-    const { location, password } = await this.#store.access(repositoryId);
-    const storage = openStorage(location);
+    const { password, ...place } = await this.#store.access(repositoryId);
+    const storage = openStorage(place.location, storageOptionsOf(place));
     try {
       const repository = await openRepository({ storage, password });
       this.#logger.info('repository opened', { repositoryId, location: storage.location });
