@@ -9,27 +9,29 @@ import { Option, type Command } from 'commander';
 import type { Session } from '../session.ts';
 import { collect, duration } from './numbers.ts';
 import { readPassword, type PasswordOptions } from './password.ts';
+import { addStorageOptions, storageOptionsOf, type StorageCommandOptions } from './storage-options.ts';
 
-export interface RepositoryOptions extends PasswordOptions {
+export interface RepositoryOptions extends PasswordOptions, StorageCommandOptions {
   readonly repo?: string;
   readonly repositoryFile?: string;
 }
 
 const group = 'Repository options:';
 
-/** Adds `--repo`, `--repository-file`, `--password-file` and `--password-command`. */
+/** Adds `--repo`, `--repository-file`, `--password-file`, `--password-command`, and how the storage is reached. */
 export function addRepositoryOptions(command: Command): void {
   const add = (option: Option): Command => command.addOption(option.helpGroup(group));
   add(new Option('-r, --repo <location>', 'location of the repository (VARVE_REPOSITORY, RESTIC_REPOSITORY)'));
   add(new Option('--repository-file <file>', 'file with the location (VARVE_REPOSITORY_FILE, RESTIC_REPOSITORY_FILE)'));
   add(new Option('-p, --password-file <file>', 'file with the password (VARVE_PASSWORD_FILE, RESTIC_PASSWORD_FILE)'));
   add(new Option('--password-command <command>', 'command that prints the password (RESTIC_PASSWORD_COMMAND)'));
+  addStorageOptions(command, group);
 }
 
 /** The storage that options or environment name. USAGE_INVALID when they name none. The caller closes it. */
 export async function openStorageFor(session: Session, options: RepositoryOptions): Promise<Storage> {
   const { openStorage } = await import('@varve/storage');
-  return openStorage(await locationOf(session, options), { workingFolder: session.io.cwd });
+  return openStorage(await locationOf(session, options), storageOptionsOf(session, options));
 }
 
 /** An open repository together with its storage; disposing closes both. */
