@@ -224,6 +224,20 @@ describe.skipIf(missing)(`OpenStack Swift with s3api${missing ? ` [skipped: ${mi
       ['data', 'pack', true],
     ] as const;
 
+    test('what is throttled waits as long as it is told to, and is then done', async () => {
+      await using storage = openAt(proxy.url, 'throttled', {}, {});
+      await storage.create();
+      let count = 0;
+      const body = '<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>';
+      const fault = { kind: 'answer', status: 503, headers: { 'retry-after': '1' }, body } as const;
+      proxy.misbehave(({ method }) => (method === 'PUT' && ++count === 1 ? fault : undefined));
+      const before = proxy.requests.length;
+      await storage.save({ type: 'index', name }, Buffer.from('x'));
+      proxy.misbehave(undefined);
+      const [first, second] = proxy.requests.slice(before).filter(({ method }) => method === 'PUT');
+      expect((second?.at ?? 0) - (first?.at ?? 0)).toBeGreaterThan(990);
+    });
+
     test('an archive class is for packs of data only, another for every file', async () => {
       const glacier = await headersOf('class-1', 'x-amz-storage-class', { 's3.storage-class': 'GLACIER' });
       expect(glacier).toEqual({ data: 'GLACIER' });
