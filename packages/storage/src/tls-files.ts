@@ -20,6 +20,20 @@ export async function readTlsFiles(environment: Environment): Promise<TlsFiles> 
   };
 }
 
+const untrustedCodes = new Set([
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+]);
+
+/** The error for a certificate that no trusted authority has signed; undefined when `code` is about something else. */
+export function untrustedError(code: string, message: string, cause: unknown): AppError | undefined {
+  if (!untrustedCodes.has(code)) return undefined;
+  const hint = 'The certificate is not signed by an authority that is trusted here: name its file in RESTIC_CACERT.';
+  return new AppError('STORAGE_DENIED', message, { hint, cause });
+}
+
 /** For an agent of node:https. */
 export function tlsAgentOptions({ ca, clientCertificate }: TlsFiles): { ca?: string; cert?: string; key?: string } {
   const pem = clientCertificate?.reveal();

@@ -1,6 +1,7 @@
 // What the libraries of all object stores say alike: failed connections and statuses that may pass.
 
 import { AppError, messageOf, redact, systemErrorCode } from '@varve/base';
+import { untrustedError } from '../tls-files.ts';
 
 const hints: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'Nothing listens there: check the address and port.',
@@ -20,6 +21,8 @@ export function otherError(error: unknown, { status, retryAfterMs }: Answer, act
   const cause = plainError(error, code);
   const said = redact(messageOf(error)).replace(/\s+/g, ' ').trim().slice(0, 300) || code;
   const message = `Could not ${action}: ${said}${status === undefined ? '' : ` (status ${status})`}.`;
+  const untrusted = untrustedError(code, message, cause);
+  if (untrusted) return untrusted;
   if (status === 404) return new AppError('STORAGE_FILE_NOT_FOUND', message, { cause });
   if (status === 401 || status === 403) {
     const hint = 'Check the credentials, and that they may list, read, write and delete there.';

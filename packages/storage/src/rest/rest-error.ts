@@ -2,6 +2,7 @@
 
 import { AppError, messageOf, redact, systemErrorCode } from '@varve/base';
 import { retryAfterOf } from '../retry-after.ts';
+import { untrustedError } from '../tls-files.ts';
 import type { RestRequest, RestResponse } from './rest-transport.ts';
 
 interface Failure {
@@ -58,23 +59,14 @@ const hints: Readonly<Record<string, string>> = {
   ERR_TLS_CERT_ALTNAME_INVALID: 'The certificate is for another name: check the name of the host.',
   CERT_HAS_EXPIRED: 'The certificate of the server has expired: renew it there, and check the clock here.',
 };
-const untrusted = new Set([
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-]);
-
 /** A connection that failed. AppErrors pass as they are. */
 export function connectionError(error: unknown, { action, location }: Failure, explanation = ''): AppError {
   if (error instanceof AppError) return error;
   const code = systemErrorCode(error) ?? '';
   const reason = [messageOf(error) || code, explanation].filter((text) => text !== '').join('; ');
   const message = `Could not ${action}: ${redact(reason)}.`;
-  if (untrusted.has(code)) {
-    const hint = 'The certificate is not signed by an authority that is trusted here: name its file in RESTIC_CACERT.';
-    return new AppError('STORAGE_DENIED', message, { hint, cause: error });
-  }
+  const untrusted = untrustedError(code, message, error);
+  if (untrusted) return untrusted;
   const hint = hints[code] ?? `Check the network and that ${location} is up.`;
   const isFinal =
     code.startsWith('CERT_') ||
