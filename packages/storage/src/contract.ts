@@ -29,6 +29,11 @@ export interface StorageCallOptions {
   readonly onTransfer?: OnTransfer | undefined;
 }
 
+export interface SaveOptions extends StorageCallOptions {
+  /** The file is read by restores only, so it may lie in an archive tier from which it has to be fetched first. */
+  readonly rarelyRead?: boolean | undefined;
+}
+
 export type OnTransfer = (bytes: number) => void | Promise<void>;
 
 export interface SaveOptions extends StorageCallOptions {

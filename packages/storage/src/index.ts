@@ -25,4 +25,10 @@ export { GuardedStorage } from './wrappers/guarded-storage.ts';
 export { LimitedStorage } from './wrappers/limited-storage.ts';
 export { RetryingStorage, type RetryPolicy } from './wrappers/retrying-storage.ts';
 export { ThrottledStorage, type TransferRates } from './wrappers/throttled-storage.ts';
-export { validateStorage, type StorageCheck, type StorageCheckName, type ValidateOptions } from './validate-storage.ts';
+export {
+  storageChecks,
+  validateStorage,
+  type StorageCheck,
+  type StorageCheckName,
+  type ValidateOptions,
+} from './validate-storage.ts';

@@ -3,7 +3,7 @@
 import { messageOf, type Clock, type Logger } from '@varve/base';
 import { openRepository, type Repository, type RepositoryCache } from '@varve/repository';
 import { openCache, openStorage, type Storage } from '@varve/storage';
-import type { RepositoryStore } from './repository-store.ts';
+import { storageOptionsOf, type RepositoryStore } from './repository-store.ts';
 
 interface OpenEntry {
   readonly repository: Repository;
@@ -39,8 +39,8 @@ export class RepositoryPool implements AsyncDisposable {
 
   async #openNow(repositoryId: string): Promise<OpenEntry> {
     const { store, logger } = this.#options;
-    const { location, password } = await store.access(repositoryId);
-    const storage = openStorage(location);
+    const { password, ...place } = await store.access(repositoryId);
+    const storage = openStorage(place.location, storageOptionsOf(place));
     try {
       const cache = (id: string): Promise<RepositoryCache | null> => this.#openCache(id, storage);
       const repository = await openRepository({ storage, password, cache });

@@ -9,11 +9,12 @@ import { Option, type Command } from 'commander';
 import type { Session } from '../session.ts';
 import { collect, duration } from './numbers.ts';
 import { readPassword, type PasswordOptions } from './password.ts';
+import { addStorageOptions, storageOptionsOf, type StorageCommandOptions } from './storage-options.ts';
 
 /** The repository that a command works on, or the one that it copies from. */
 type RepositoryRole = 'repository' | 'source';
 
-export interface RepositoryOptions extends PasswordOptions {
+export interface RepositoryOptions extends PasswordOptions, StorageCommandOptions {
   readonly repo?: string;
   readonly repositoryFile?: string;
   /** False with `--no-cache`. */
@@ -23,7 +24,10 @@ export interface RepositoryOptions extends PasswordOptions {
 
 const group = 'Repository options:';
 
-/** Adds `--repo`, `--repository-file`, `--password-file`, `--password-command`, `--cache-dir` and `--no-cache`. */
+/**
+ * Adds `--repo`, `--repository-file`, `--password-file`, `--password-command`, `--cache-dir`, `--no-cache`, and how the storage is
+ * reached.
+ */
 export function addRepositoryOptions(command: Command): void {
   const add = (option: Option): Command => command.addOption(option.helpGroup(group));
   add(new Option('-r, --repo <location>', 'location of the repository (VARVE_REPOSITORY, RESTIC_REPOSITORY)'));
@@ -32,6 +36,7 @@ export function addRepositoryOptions(command: Command): void {
   add(new Option('--password-command <command>', 'command that prints the password (RESTIC_PASSWORD_COMMAND)'));
   addCacheDirOption(command);
   add(new Option('--no-cache', 'keep nothing of the repository on this machine'));
+  addStorageOptions(command, group);
 }
 
 /** Adds `--cache-dir`. */
@@ -55,7 +60,7 @@ export async function openStorageFor(
   role: RepositoryRole = 'repository',
 ): Promise<Storage> {
   const { openStorage } = await import('@varve/storage');
-  return openStorage(await locationOf(session, options, role), { workingFolder: session.io.cwd });
+  return openStorage(await locationOf(session, options, role), storageOptionsOf(session, options));
 }
 
 /** An open repository together with its storage; disposing closes both. */

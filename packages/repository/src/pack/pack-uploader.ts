@@ -6,7 +6,7 @@ import { AppError, systemClock, throwIfAborted, type Clock } from '@varve/base';
 import { maxBlobsPerIndexFile, type PackListing } from '../blob-index/index-file.ts';
 import type { Repository } from '../repository.ts';
 import type { FinishedPack } from './pack-builder.ts';
-import { beginsWithTree, walkHeader } from './pack-header.ts';
+import { holdsTrees, walkHeader } from './pack-header.ts';
 
 /**
  * An index file is written when the oldest pack that is in none has waited for a tenth of the run so far, within these
@@ -114,8 +114,9 @@ export class PackUploader {
 
   async #store(pack: FinishedPack): Promise<void> {
     const { signal, onStored } = this.#options;
-    const keep = beginsWithTree(pack.header);
-    await this.#repository.storage.save({ type: 'pack', name: pack.id }, pack.bytes, { signal, keep });
+    const isTree = holdsTrees(pack.header);
+    const options = { signal, keep: isTree, rarelyRead: !isTree };
+    await this.#repository.storage.save({ type: 'pack', name: pack.id }, pack.bytes, options);
     this.#packs++;
     this.#bytes += pack.bytes.length;
     onStored?.(pack);

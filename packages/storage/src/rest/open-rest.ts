@@ -1,9 +1,9 @@
 // `rest:http(s)://[user[:password]@]host[:port]/[path/]`, as restic takes it.
 
-import { readFile } from 'node:fs/promises';
 import { Secret } from '@varve/base';
 import type { Storage } from '../contract.ts';
 import { connectionsOf, invalidLocation, settingsOf, type OpenStorageOptions } from '../open-options.ts';
+import { readTlsFiles } from '../tls-files.ts';
 import { LazyStorage } from '../wrappers/lazy-storage.ts';
 
 const defaultConnections = 5;
@@ -20,15 +20,12 @@ export function openRest(location: string, options: OpenStorageOptions): Storage
   return new LazyStorage({ location: safeLocation, connections }, async () => {
     const { HttpTransport } = await import('./http-transport.ts');
     const { RestStorage } = await import('./rest-storage.ts');
-    const caFile = environment['RESTIC_CACERT'];
-    const certificateFile = environment['RESTIC_TLS_CLIENT_CERT'];
     const transport = new HttpTransport({
       baseUrl,
       connections,
       user: user ?? environment['RESTIC_REST_USERNAME'],
       password: password ?? secretOf(environment['RESTIC_REST_PASSWORD']),
-      ca: caFile ? await readFile(caFile, 'utf8') : undefined,
-      clientCertificate: certificateFile ? new Secret(await readFile(certificateFile, 'utf8')) : undefined,
+      tls: await readTlsFiles(environment),
     });
     return new RestStorage({ location: safeLocation, connections, transport });
   });

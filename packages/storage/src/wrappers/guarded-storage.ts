@@ -9,6 +9,7 @@ import type {
   ListOptions,
   LoadOptions,
   OnTransfer,
+  SaveOptions,
   Storage,
   StorageCallOptions,
 } from '../contract.ts';
@@ -36,8 +37,8 @@ export class GuardedStorage implements Storage {
     return this.#watched(options, (watched) => this.#inner.create(watched));
   }
 
-  save(handle: FileHandle, data: Uint8Array | readonly Uint8Array[], options: StorageCallOptions = {}): Promise<void> {
-    return this.#watched(options, (watched) => this.#inner.save(handle, data, watched));
+  save(handle: FileHandle, data: Uint8Array | readonly Uint8Array[], options: SaveOptions = {}): Promise<void> {
+    return this.#watched(options, (watched) => this.#inner.save(handle, data, { ...options, ...watched }));
   }
 
   load(handle: FileHandle, options: LoadOptions = {}): Promise<Uint8Array> {

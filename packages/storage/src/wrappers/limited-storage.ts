@@ -8,6 +8,7 @@ import type {
   FileType,
   ListOptions,
   LoadOptions,
+  SaveOptions,
   Storage,
   StorageCallOptions,
 } from '../contract.ts';
@@ -30,7 +31,7 @@ export class LimitedStorage implements Storage {
     return this.#run(options.signal, () => this.#inner.create(options));
   }
 
-  save(handle: FileHandle, data: Uint8Array | readonly Uint8Array[], options: StorageCallOptions = {}): Promise<void> {
+  save(handle: FileHandle, data: Uint8Array | readonly Uint8Array[], options: SaveOptions = {}): Promise<void> {
     return this.#run(options.signal, () => this.#inner.save(handle, data, options));
   }
 

@@ -8,6 +8,7 @@ import type {
   FileType,
   ListOptions,
   LoadOptions,
+  SaveOptions,
   Storage,
   StorageCallOptions,
 } from '../contract.ts';
@@ -36,7 +37,7 @@ export class RetryingStorage implements Storage {
     return this.#retry(options, () => this.#inner.create(options));
   }
 
-  save(handle: FileHandle, data: Uint8Array | readonly Uint8Array[], options: StorageCallOptions = {}): Promise<void> {
+  save(handle: FileHandle, data: Uint8Array | readonly Uint8Array[], options: SaveOptions = {}): Promise<void> {
     return this.#retry(options, async (attempt) => {
       try {
         await this.#inner.save(handle, data, options);
