@@ -15,6 +15,8 @@ export interface DataPaths {
   readonly secretKey: string;
   readonly secrets: string;
   readonly repository: string;
+  /** What can be fetched from the repositories again. */
+  readonly cache: string;
 }
 
 /**
@@ -40,6 +42,7 @@ function dataPaths(directory: string): DataPaths {
     secretKey: join(directory, 'secret.key'),
     secrets: join(directory, 'secrets'),
     repository: join(directory, 'repository'),
+    cache: join(directory, 'cache'),
   };
 }
 

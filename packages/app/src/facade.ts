@@ -24,8 +24,15 @@ import type {
   Settings,
   SettingsUpdate,
   SnapshotDetails,
+  StorageCheck,
   VarveEvent,
 } from '@varve/contract';
+
+export interface TestStorage {
+  /** The place of the repository in use when absent. */
+  readonly place?: RepositoryPlace | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
 
 export interface OpenVarveOptions {
   /** Made with mode 0700 when missing. */
@@ -48,9 +55,17 @@ export interface Discovery {
   readonly dockerProblem: { readonly code: string; readonly message: string; readonly hint: string | null } | null;
 }
 
-export interface ConnectRepository {
+/** Where a repository is, and how it is reached; credentials come from the environment of the process. */
+export interface RepositoryPlace {
   /** In restic's syntax: a folder, or what the storage room understands. */
   readonly location: string;
+  /** Options of the storage, such as `s3.region` (docs/storages.md). */
+  readonly settings?: Readonly<Record<string, string>> | undefined;
+  readonly uploadBytesPerSecond?: number | undefined;
+  readonly downloadBytesPerSecond?: number | undefined;
+}
+
+export interface ConnectRepository extends RepositoryPlace {
   /** Generated when absent and `create` is set. */
   readonly password?: Secret | undefined;
   /** Makes a new repository there instead of opening one. */
@@ -127,6 +142,11 @@ export interface Varve extends AsyncDisposable {
   /** REPOSITORY_NOT_FOUND when there is none yet. The caller makes sure of who asks. */
   recoveryKit(): Promise<RecoveryKit>;
   confirmRecoveryKit(): Promise<void>;
+  /**
+   * Tries whether a place does what a repository relies on, with small files that are removed again; yields each check as it
+   * ends, failed ones too. REPOSITORY_NOT_FOUND without a place; APP_BUSY while another test runs; CANCELLED.
+   */
+  testStorage(options?: TestStorage): AsyncGenerator<StorageCheck>;
   /** Connects the repository of this installation. REPOSITORY_EXISTS when one is connected and apps use it. */
   connectRepository(options: ConnectRepository): Promise<RepositoryInfo>;
 

@@ -1,4 +1,12 @@
 export { openVarve } from './varve.ts';
 export { defaultDataDirectory } from './data-directory.ts';
 export { varveVersion } from './version.ts';
-export type { ConnectRepository, Discovery, OpenVarveOptions, Varve, WaitForJob } from './facade.ts';
+export type {
+  ConnectRepository,
+  Discovery,
+  OpenVarveOptions,
+  RepositoryPlace,
+  TestStorage,
+  Varve,
+  WaitForJob,
+} from './facade.ts';

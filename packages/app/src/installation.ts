@@ -32,6 +32,7 @@ import { restartStopped } from './quiesce/restart-stopped.ts';
 import { Repositories } from './repositories/repositories.ts';
 import { RepositoryPool } from './repositories/repository-pool.ts';
 import { RepositoryStore } from './repositories/repository-store.ts';
+import { StorageTester } from './repositories/test-storage.ts';
 import { loadSecretKey } from './secrets/secret-key.ts';
 import { openSecretStore, type SecretStore } from './secrets/secret-store.ts';
 import { SettingsStore } from './settings/settings-store.ts';
@@ -56,6 +57,7 @@ export interface Installation extends AsyncDisposable {
   readonly repositoryStore: RepositoryStore;
   readonly pool: RepositoryPool;
   readonly repositories: Repositories;
+  readonly tester: StorageTester;
   /** Repairs what dead runs left; see jobs/recovery.ts. */
   readonly recover: (how?: { readonly onlyNew?: boolean }) => Promise<RecoveryReport>;
   /** Sets what is called after each job of this process ended. */
@@ -81,7 +83,7 @@ export async function openInstallation(options: OpenVarveOptions): Promise<Insta
   const alerts = new AlertStore(shared);
   const docker = new DockerConnection(options.dockerHost);
   const repositoryStore = new RepositoryStore({ catalogue, secrets, clock });
-  const pool = opened.use(new RepositoryPool({ store: repositoryStore, logger }));
+  const pool = opened.use(new RepositoryPool({ store: repositoryStore, logger, clock, cacheFolder: paths.cache }));
   const repositories = new Repositories({
     store: repositoryStore,
     pool,
@@ -132,6 +134,7 @@ export async function openInstallation(options: OpenVarveOptions): Promise<Insta
     repositoryStore,
     pool,
     repositories,
+    tester: new StorageTester(clock),
     recover: (how) => recover(recovery, how),
     onJobEnded: () => {},
     [Symbol.asyncDispose]: () => parts.disposeAsync(),

@@ -4,7 +4,15 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { randomBytes } from 'node:crypto';
 import { AppError, Secret, cancelledError, isAppError, messageOf } from '@varve/base';
-import { appSchema, type App, type AppOverview, type Job, type NewApp, type Policy } from '@varve/contract';
+import {
+  appSchema,
+  type App,
+  type AppOverview,
+  type Job,
+  type NewApp,
+  type Policy,
+  type StorageCheck,
+} from '@varve/contract';
 import { testLetter } from './alerts/alert-texts.ts';
 import { sendLetter } from './alerts/mailer.ts';
 import { protectionOf } from './apps/protection.ts';
@@ -13,7 +21,7 @@ import { discoverApps } from './discovery/discover-apps.ts';
 import { planNewApp } from './discovery/plan-new-app.ts';
 import { refuseWrongPasswords } from './discovery/refuse-wrong-passwords.ts';
 import { runDoctor } from './doctor/doctor.ts';
-import type { Discovery, OpenVarveOptions, Varve, WaitForJob } from './facade.ts';
+import type { Discovery, OpenVarveOptions, TestStorage, Varve, WaitForJob } from './facade.ts';
 import { startBackground } from './background.ts';
 import { openInstallation, type Installation } from './installation.ts';
 import { describeError } from './jobs/job-run.ts';
@@ -240,6 +248,12 @@ class OpenVarve implements Varve {
   async confirmRecoveryKit(): Promise<void> {
     const { id } = await this.#parts.repositoryStore.require();
     await this.#parts.repositoryStore.confirmRecoveryKit(id);
+  }
+
+  async *testStorage({ place, signal }: TestStorage = {}): AsyncGenerator<StorageCheck> {
+    const { repositoryStore, tester } = this.#parts;
+    const tested = place ?? (await repositoryStore.access((await repositoryStore.require()).id));
+    yield* tester.test(tested, signal);
   }
 
   connectRepository: Varve['connectRepository'] = async (options) => {

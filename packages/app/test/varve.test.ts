@@ -241,7 +241,7 @@ describe('an installation', () => {
       varve.connectRepository({ location, password: new Secret('the old password'), create: false }),
     ).rejects.toMatchObject({
       code: 'REPOSITORY_VERSION_UNSUPPORTED',
-      hint: expect.stringContaining('restic migrate upgrade_repo_v2'),
+      hint: expect.stringContaining('migrate upgrade_repo_v2'),
     });
     expect(await varve.getRepository()).toBeNull();
   });

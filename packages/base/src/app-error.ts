@@ -10,6 +10,8 @@ export interface AppErrorOptions {
   readonly context?: Readonly<Record<string, unknown>>;
   /** True when the same call may succeed later without a change by the user. */
   readonly retry?: boolean;
+  /** When `retry`: the pause that the other side asked for (Retry-After). */
+  readonly retryAfterMs?: number | undefined;
   readonly cause?: unknown;
 }
 
@@ -20,6 +22,7 @@ export class AppError extends Error {
   readonly hint: string | undefined;
   readonly context: Readonly<Record<string, unknown>>;
   readonly retry: boolean;
+  readonly retryAfterMs: number | undefined;
 
   constructor(code: ErrorCode, message: string, options: AppErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -27,6 +30,7 @@ export class AppError extends Error {
     this.hint = options.hint ?? defaultHints[code];
     this.context = options.context ?? {};
     this.retry = options.retry ?? false;
+    this.retryAfterMs = options.retryAfterMs;
   }
 
   /** Exit code of the CLI for this error. */

@@ -28,6 +28,8 @@ export const errorCodes = {
   REPOSITORY_LOCKED: { exit: 11, http: 423 },
   REPOSITORY_LOCK_LOST: { exit: 11, http: 423 },
   REPOSITORY_DAMAGED: { exit: 6, http: 500 },
+  REPOSITORY_KEY_NOT_FOUND: { exit: 4, http: 404 },
+  REPAIR_COPY_FAILED: { exit: 1, http: 500 },
   SNAPSHOT_NOT_FOUND: { exit: 4, http: 404 },
   SNAPSHOT_AMBIGUOUS: { exit: 2, http: 400 },
   PATH_NOT_FOUND: { exit: 4, http: 404 },

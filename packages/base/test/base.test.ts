@@ -150,6 +150,18 @@ describe('retry', () => {
     expect(calls).toBe(1);
   });
 
+  test('pauses as long as an error asks for, within bounds', async () => {
+    const pauses: number[] = [];
+    for (const retryAfterMs of [undefined, 20, 5000]) {
+      const onRetry = (_: unknown, __: number, delayMs: number): void => void pauses.push(delayMs);
+      let calls = 0;
+      await retry({ ...options, maxRetryAfterMs: 30, onRetry }, async () => {
+        if (++calls < 2) throw new AppError('STORAGE_UNREACHABLE', 'slow down', { retry: true, retryAfterMs });
+      });
+    }
+    expect(pauses).toEqual([1, 21, 31]);
+  });
+
   test('gives up after the last attempt with the last error', async () => {
     let calls = 0;
     const failing = retry(options, async () => {

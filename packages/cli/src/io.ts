@@ -10,6 +10,8 @@ export interface TextOutput {
   /** True once the reader has gone: there is no use in writing more. */
   readonly isClosed: boolean;
   write(text: string): void;
+  /** Resolves when the bytes have been taken, or the reader has gone. */
+  writeBytes(bytes: Uint8Array): Promise<void>;
 }
 
 export interface Io {
@@ -39,6 +41,9 @@ export function textOutput(stream: NodeJS.WriteStream, env: Io['env']): TextOutp
     },
     write(text) {
       if (!isClosed) stream.write(text);
+    },
+    async writeBytes(bytes) {
+      if (!isClosed) await new Promise<void>((resolve) => stream.write(bytes, () => resolve()));
     },
   };
 }

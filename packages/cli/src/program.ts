@@ -89,5 +89,10 @@ function addCommonOptions(command: Command): void {
     )
     .addOption(new Option('--json', 'write the result as JSON').helpGroup('Common options:'))
     .addOption(new Option('-q, --quiet', 'no progress, only results and errors').helpGroup('Common options:'))
-    .addOption(new Option('-v, --verbose', 'say more about what is done').helpGroup('Common options:'));
+    .addOption(
+      new Option('-v, --verbose', 'say more about what is done; twice for still more')
+        .preset('1')
+        .argParser((_, times?: number) => (times ?? 0) + 1)
+        .helpGroup('Common options:'),
+    );
 }

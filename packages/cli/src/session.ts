@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import type { Varve } from '@varve/app';
 import { AppError, systemClock, type Clock, type Logger } from '@varve/base';
 import type { Io } from './io.ts';
+import { jsonText } from './output/json.ts';
 import { ProgressDisplay } from './output/progress.ts';
 import { printable } from './output/text.ts';
 import { askYesNo, canAsk } from './prompt/terminal-input.ts';
@@ -12,7 +13,8 @@ import { askYesNo, canAsk } from './prompt/terminal-input.ts';
 export interface CommonOptions {
   readonly json?: boolean;
   readonly quiet?: boolean;
-  readonly verbose?: boolean;
+  /** How often `--verbose` was given. */
+  readonly verbose?: number;
   readonly data?: string;
 }
 
@@ -31,6 +33,8 @@ export class Session {
   readonly json: boolean;
   readonly quiet: boolean;
   readonly verbose: boolean;
+  /** How often `--verbose` was given. */
+  readonly verbosity: number;
   readonly clock: Clock;
   readonly #data: string | undefined;
 
@@ -40,7 +44,8 @@ export class Session {
     this.signal = options.signal;
     this.json = common.json ?? false;
     this.quiet = common.quiet ?? false;
-    this.verbose = common.verbose ?? false;
+    this.verbosity = common.verbose ?? 0;
+    this.verbose = this.verbosity > 0;
     this.#data = common.data;
     this.clock = options.clock ?? systemClock;
   }
@@ -94,7 +99,7 @@ export class Session {
 
   /** One JSON document on a line of its own. */
   printJson(value: unknown): void {
-    this.io.out.write(`${JSON.stringify(value)}\n`);
+    this.io.out.write(`${jsonText(value)}\n`);
   }
 
   /** Throws USAGE_INVALID when nobody can be asked and `yes` was not given, CANCELLED when the answer is no. */

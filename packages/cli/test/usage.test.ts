@@ -37,6 +37,14 @@ const commands = [
   'repo ls',
   'repo restore',
   'repo check',
+  'repo copy',
+  'repo tag',
+  'repo rewrite',
+  'repo key list',
+  'repo key add',
+  'repo key remove',
+  'repo key passwd',
+  'repo migrate',
   'repo unlock',
 ];
 

@@ -84,6 +84,7 @@ export {
 export {
   repositoryInfoSchema,
   recoveryKitSchema,
+  storageCheckSchema,
   alertSchema,
   emailSettingsSchema,
   settingsSchema,
@@ -95,6 +96,7 @@ export {
   apiErrorSchema,
   type RepositoryInfo,
   type RecoveryKit,
+  type StorageCheck,
   type Alert,
   type EmailSettings,
   type Settings,

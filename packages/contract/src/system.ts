@@ -18,6 +18,22 @@ export const repositoryInfoSchema = z
   .meta({ id: 'RepositoryInfo' });
 export type RepositoryInfo = z.infer<typeof repositoryInfoSchema>;
 
+/** One thing that was tried of the place where the repository is. */
+export const storageCheckSchema = z
+  .strictObject({
+    name: z.enum(['create', 'save', 'overwrite-refused', 'read', 'list', 'concurrency', 'remove', 'clock']),
+    /** skipped: cannot be tried there, or an earlier failure makes it pointless. */
+    outcome: z.enum(['passed', 'failed', 'skipped']),
+    /** What was seen, or what failed. */
+    detail: z.string(),
+    hint: z.string().nullable(),
+    /** Of a failure. */
+    code: z.string().nullable(),
+    durationMs: z.number().nonnegative(),
+  })
+  .meta({ id: 'StorageCheck' });
+export type StorageCheck = z.infer<typeof storageCheckSchema>;
+
 /** All that is needed to read the repository without Varve. Shown only after the password was given again. */
 export const recoveryKitSchema = z
   .strictObject({ location: z.string(), password: z.string(), repositoryId: z.string(), commands: z.array(z.string()) })

@@ -7,9 +7,10 @@ import { UnitCipher } from './crypto/unit-cipher.ts';
 import type { Engine } from './native/engine.ts';
 import { loadEngine } from './native/load-engine.ts';
 import { Repository } from './repository.ts';
+import type { DigestStore } from './snapshot/snapshot-digest.ts';
 import { decodeConfig, encodeConfig, newConfig, type RepositoryConfig } from './store/config.ts';
 import { systemIdentity } from './store/identity.ts';
-import { createKeyFile, decodeKeyFile, openKeyFile, type KeyDerivation } from './store/key-file.ts';
+import { createKeyFile, loadKeyFile, openKeyFile, type KeyDerivation } from './store/key-file.ts';
 
 export interface OpenRepositoryOptions {
   /** Stays open when the repository is disposed of: who opens it closes it. */
@@ -18,14 +19,25 @@ export interface OpenRepositoryOptions {
   readonly signal?: AbortSignal | undefined;
   /** Made for this thread when absent. */
   readonly engine?: Engine | undefined;
+  /** Opens the cache once the id of the repository is known; null for none. */
+  readonly cache?: ((repositoryId: string) => Promise<RepositoryCache | null>) | undefined;
 }
 
-export interface CreateRepositoryOptions extends OpenRepositoryOptions {
+/** What is kept on this machine so that opening costs only what has changed. Nothing in it is believed without proof. */
+export interface RepositoryCache {
+  /** The storage with a cache before it, or as it was. */
+  readonly storage: Storage;
+  readonly digests: DigestStore;
+}
+
+export interface CreateRepositoryOptions extends Omit<OpenRepositoryOptions, 'cache'> {
   /** Noted in the key file; this host's when absent. */
   readonly hostname?: string | undefined;
   readonly username?: string | undefined;
   /** Cost of opening the key; calibrated to this machine when absent. */
   readonly keyDerivation?: KeyDerivation | undefined;
+  /** That of another repository's config, so that what is copied from there is not stored a second time; else random. */
+  readonly chunkerPolynomial?: bigint | undefined;
   readonly clock?: Clock | undefined;
 }
 
@@ -56,15 +68,16 @@ export async function createRepository(options: CreateRepositoryOptions): Promis
     derivation: options.keyDerivation,
   });
   throwIfAborted(signal);
-  await storage.save({ type: 'key', name: engine.sha256(keyBytes).toString('hex') }, keyBytes, { signal });
-  const config = newConfig();
+  const keyId = engine.sha256(keyBytes).toString('hex');
+  await storage.save({ type: 'key', name: keyId }, keyBytes, { signal });
+  const config = newConfig(options.chunkerPolynomial);
   const cipher = new UnitCipher(engine, key);
   try {
     await storage.save(configHandle, cipher.seal(encodeConfig(config)), { signal });
   } catch (error) {
     throw isAppError(error, 'STORAGE_FILE_EXISTS') ? exists(storage) : error;
   }
-  return new Repository({ storage, engine, key, cipher, config });
+  return new Repository({ storage, engine, key, cipher, config, keyId });
 }
 
 /**
@@ -75,10 +88,12 @@ export async function openRepository(options: OpenRepositoryOptions): Promise<Re
   const { storage, signal } = options;
   const engine = options.engine ?? loadEngine();
   const sealed = await loadConfig(storage, signal);
-  const key = await findKey({ ...options, engine });
+  const { key, keyId } = await findKey({ ...options, engine });
   const cipher = new UnitCipher(engine, key);
   const config: RepositoryConfig = decodeConfig(cipher.open(sealed, 'The config of the repository'));
-  return new Repository({ storage, engine, key, cipher, config });
+  const cache = await options.cache?.(config.id);
+  const parts = { engine, key, keyId, cipher, config };
+  return new Repository({ ...parts, storage: cache?.storage ?? storage, digests: cache?.digests });
 }
 
 async function loadConfig(storage: Storage, signal: AbortSignal | undefined): Promise<Uint8Array> {
@@ -97,7 +112,9 @@ async function loadConfig(storage: Storage, signal: AbortSignal | undefined): Pr
   }
 }
 
-async function findKey(options: OpenRepositoryOptions & { readonly engine: Engine }): Promise<MasterKey> {
+async function findKey(
+  options: OpenRepositoryOptions & { readonly engine: Engine },
+): Promise<{ readonly key: MasterKey; readonly keyId: string }> {
   const { storage, password, signal, engine } = options;
   const names = (await Array.fromAsync(storage.list('key', { signal }))).map(({ name }) => name).sort();
   if (names.length === 0)
@@ -106,15 +123,8 @@ async function findKey(options: OpenRepositoryOptions & { readonly engine: Engin
   for (const name of names.slice(0, maxKeysTried)) {
     throwIfAborted(signal);
     try {
-      const bytes = await storage.load({ type: 'key', name }, { signal });
-      if (engine.sha256(bytes).toString('hex') !== name) {
-        throw new AppError(
-          'REPOSITORY_DAMAGED',
-          `Key file ${name} was changed: its content does not have the hash that is its name.`,
-        );
-      }
-      const key = await openKeyFile(decodeKeyFile(bytes, name), password, engine, name);
-      if (key) return key;
+      const key = await openKeyFile(await loadKeyFile(storage, engine, { name, signal }), password, engine, name);
+      if (key) return { key, keyId: name };
     } catch (error) {
       // Another key may still open; a key that was removed meanwhile is none.
       if (isAppError(error, 'REPOSITORY_DAMAGED')) failures.push(error);

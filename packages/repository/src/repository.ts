@@ -3,14 +3,15 @@
 
 import { AppError, isAppError, mapConcurrently, throwIfAborted, type OnProgress } from '@varve/base';
 import type { FileInfo, Storage } from '@varve/storage';
-import { BlobIndex, type BlobLocation } from './blob-index/blob-index.ts';
-import { decodeIndexFile, encodeIndexFile, type PackListing } from './blob-index/index-file.ts';
+import { BlobIndex, type BlobLocation, type IndexedPack } from './blob-index/blob-index.ts';
+import { addIndexFile, encodeIndexedPacks, encodeIndexFile, type PackListing } from './blob-index/index-file.ts';
 import type { MasterKey } from './crypto/master-key.ts';
 import type { UnitCipher } from './crypto/unit-cipher.ts';
 import type { Compressor, Engine } from './native/engine.ts';
 import type { BlobType } from './pack/blob-type.ts';
 import { openBlob } from './pack/pack-reader.ts';
 import { findSnapshotIn, type SnapshotFilter } from './snapshot/find-snapshot.ts';
+import { SnapshotDigest, type DigestStore } from './snapshot/snapshot-digest.ts';
 import {
   snapshotTimeNs,
   sortSnapshots,
@@ -29,6 +30,8 @@ export interface CallOptions {
 /** Unpacked files that the repository reads at once: they are small, so latency counts and not bandwidth. */
 const filesAtOnce = 16;
 const unpackedLevel = 3;
+/** A cache fetches packs of trees whole; those of other programs may be far larger than ours. */
+export const mostBytesKept = 32 * 1024 * 1024;
 
 export class Repository implements AsyncDisposable {
   readonly id: string;
@@ -41,11 +44,13 @@ export class Repository implements AsyncDisposable {
   readonly key: MasterKey;
   readonly config: RepositoryConfig;
   readonly #compressor: Compressor | null;
+  #keyId: string;
   #index = new BlobIndex();
   #indexFiles = new Set<string>();
   #indexLoad: Promise<void> = Promise.resolve();
-  readonly #snapshots = new Map<string, Snapshot>();
+  #snapshots = new Map<string, Snapshot>();
   readonly #snapshotTimes = new WeakMap<Snapshot, bigint>();
+  readonly #digest: SnapshotDigest | null;
 
   /** Made by `createRepository` and `openRepository`. */
   constructor(parts: {
@@ -54,15 +59,29 @@ export class Repository implements AsyncDisposable {
     readonly key: MasterKey;
     readonly cipher: UnitCipher;
     readonly config: RepositoryConfig;
+    readonly digests?: DigestStore | undefined;
+    readonly keyId: string;
   }) {
     this.storage = parts.storage;
     this.engine = parts.engine;
     this.key = parts.key;
     this.cipher = parts.cipher;
     this.config = parts.config;
+    this.#keyId = parts.keyId;
     this.id = parts.config.id;
     this.version = parts.config.version;
     this.#compressor = this.version === 2 ? this.engine.createCompressor(unpackedLevel) : null;
+    this.#digest = parts.digests ? new SnapshotDigest(parts.digests, parts) : null;
+  }
+
+  /** The name of the key file that the password opened. */
+  get keyId(): string {
+    return this.#keyId;
+  }
+
+  /** For this room's own use, when the password was changed: another key file holds the same master key. */
+  useKeyFile(keyId: string): void {
+    this.#keyId = keyId;
   }
 
   /** What {@link Repository.loadIndex} has read, and what was stored since. A new object after packs were removed. */
@@ -85,8 +104,12 @@ export class Repository implements AsyncDisposable {
    * The plaintext of a blob, checked against its id. Every stored copy is tried. REPOSITORY_DAMAGED when none is good or
    * the blob is not in the index.
    */
-  async loadBlob(type: BlobType, id: string, options: CallOptions = {}): Promise<Uint8Array> {
-    const copies = this.#index.lookupAll(type, id);
+  async loadBlob(
+    type: BlobType,
+    id: string,
+    options: CallOptions & { /** Looked up here instead. */ readonly index?: BlobIndex | undefined } = {},
+  ): Promise<Uint8Array> {
+    const copies = (options.index ?? this.#index).lookupAll(type, id);
     if (copies.length === 0) throw new AppError('REPOSITORY_DAMAGED', `The ${type} blob ${id} is not in the index.`);
     let firstError: unknown;
     for (const copy of copies) {
@@ -114,15 +137,17 @@ export class Repository implements AsyncDisposable {
       /** Reads the files again instead of trusting what was read before. */ readonly fresh?: boolean | undefined;
     } = {},
   ): Promise<{ snapshots: Snapshot[]; failures: { readonly id: string; readonly error: unknown }[] }> {
-    if (options.fresh) this.#snapshots.clear();
-    const names: string[] = [];
-    for await (const { name } of this.storage.list('snapshot', { signal: options.signal, sizes: false }))
-      names.push(name);
+    const { fresh, signal } = options;
+    // Lists that are made at the same time go on with what was read before.
+    const known = fresh ? new Map<string, Snapshot>() : this.#snapshots;
+    const names = new Set<string>();
+    for await (const { name } of this.storage.list('snapshot', { signal, sizes: false })) names.add(name);
+    if (!fresh) await this.#digest?.loadInto(known, names);
     const failures: { id: string; error: unknown }[] = [];
-    const unread = names.filter((name) => !this.#snapshots.has(name));
+    const unread = [...names].filter((name) => !known.has(name));
     await mapConcurrently(unread, filesAtOnce, async (name) => {
       try {
-        await this.#readSnapshot(name, options.signal);
+        known.set(name, decodeSnapshot(await this.loadUnpacked('snapshot', name, { signal, fresh }), name));
       } catch (error) {
         // A snapshot that was forgotten meanwhile is none.
         if (isAppError(error, 'STORAGE_FILE_NOT_FOUND')) return;
@@ -130,8 +155,12 @@ export class Repository implements AsyncDisposable {
         failures.push({ id: name, error });
       }
     });
-    const present = names.map((name) => this.#snapshots.get(name)).filter((snapshot) => snapshot !== undefined);
-    return { snapshots: sortSnapshots(present, (snapshot) => this.#timeOf(snapshot)), failures };
+    if (fresh) this.#snapshots = known;
+    // In the order in which they were read or made, which is nearly that of time: quickly sorted.
+    const present = [...known.values()].filter(({ id }) => names.has(id));
+    const snapshots = sortSnapshots(present, (snapshot) => this.#timeOf(snapshot));
+    await this.#digest?.save(snapshots);
+    return { snapshots, failures };
   }
 
   /** By `latest`, an id or the beginning of one. SNAPSHOT_NOT_FOUND, SNAPSHOT_AMBIGUOUS. */
@@ -151,13 +180,13 @@ export class Repository implements AsyncDisposable {
 
   /** Removes snapshot files; those that are gone already count as removed. The caller holds an exclusive lock. */
   async removeSnapshots(ids: readonly string[], options: CallOptions = {}): Promise<void> {
-    for (const name of ids) {
+    await mapConcurrently(ids, this.storage.connections, async (name) => {
       throwIfAborted(options.signal);
       await this.storage.remove({ type: 'snapshot', name }, options).catch((error: unknown) => {
         if (!isAppError(error, 'STORAGE_FILE_NOT_FOUND')) throw error;
       });
       this.#snapshots.delete(name);
-    }
+    });
   }
 
   /** REPOSITORY_VERSION_UNSUPPORTED when the repository has format 1, which is only read. */
@@ -167,7 +196,7 @@ export class Repository implements AsyncDisposable {
       'REPOSITORY_VERSION_UNSUPPORTED',
       'The repository has format 1, which can be read but not written.',
       {
-        hint: 'Upgrade it once: restic migrate upgrade_repo_v2. Everything in it stays readable.',
+        hint: 'Upgrade it once: varve repo migrate upgrade_repo_v2. Everything in it stays readable.',
       },
     );
   }
@@ -194,12 +223,14 @@ export class Repository implements AsyncDisposable {
   async loadUnpacked(
     type: 'index' | 'lock' | 'snapshot',
     name: string,
-    options: CallOptions = {},
+    options: CallOptions & {
+      /** From the storage itself, not from a cache. */ readonly fresh?: boolean | undefined;
+    } = {},
   ): Promise<Uint8Array> {
     const what = `The ${type} file ${name}`;
     let bytes = await this.storage.load({ type, name }, options);
     if (!this.#hasName(bytes, name)) {
-      bytes = await this.storage.load({ type, name }, options);
+      bytes = await this.storage.load({ type, name }, { ...options, fresh: true });
       if (!this.#hasName(bytes, name)) {
         throw new AppError(
           'REPOSITORY_DAMAGED',
@@ -207,15 +238,22 @@ export class Repository implements AsyncDisposable {
         );
       }
     }
-    return decodeUnpacked(this.cipher.open(bytes, what), this.engine, what);
+    return decodeUnpacked(this.cipher.open(bytes, what), { type, engine: this.engine, what });
   }
 
-  /** Stores an index file of packs that are durable and already known to {@link Repository.index}. */
+  /** Stores an index file of packs that are durable, and adds them to {@link Repository.index}. */
   async saveIndexFile(packs: readonly PackListing[], options: CallOptions = {}): Promise<string> {
     this.assertWritable();
     const name = await this.saveUnpacked('index', encodeIndexFile(packs), options);
+    for (const { packId, header } of packs) this.#index.addPack(packId, header);
     this.#indexFiles.add(name);
     return name;
+  }
+
+  /** Stores an index file for a repair; {@link Repository.index} learns of it with the next `loadIndex`. */
+  async saveRepairedIndexFile(packs: readonly IndexedPack[], options: CallOptions = {}): Promise<string> {
+    this.assertWritable();
+    return this.saveUnpacked('index', encodeIndexedPacks(packs), options);
   }
 
   /** Forgets what was read. The storage stays open. */
@@ -235,10 +273,6 @@ export class Repository implements AsyncDisposable {
     return timeNs;
   }
 
-  async #readSnapshot(name: string, signal: AbortSignal | undefined): Promise<void> {
-    this.#snapshots.set(name, decodeSnapshot(await this.loadUnpacked('snapshot', name, { signal }), name));
-  }
-
   async #loadIndex({
     signal,
     onProgress,
@@ -253,9 +287,7 @@ export class Repository implements AsyncDisposable {
     let bytesDone = 0;
     const bytesTotal = missing.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     await mapConcurrently(missing, filesAtOnce, async ({ name, sizeBytes }) => {
-      const packs = decodeIndexFile(await this.loadUnpacked('index', name, { signal }), name);
-      index.reserve(packs.reduce((sum, { blobs }) => sum + blobs.length, 0));
-      for (const { packId, blobs } of packs) index.addBlobs(packId, blobs);
+      addIndexFile(index, await this.loadUnpacked('index', name, { signal }), name);
       loaded.add(name);
       filesDone++;
       bytesDone += sizeBytes;
@@ -277,7 +309,8 @@ export class Repository implements AsyncDisposable {
     copy: BlobLocation,
     signal: AbortSignal | undefined,
   ): Promise<Uint8Array> {
-    const range = { offset: copy.offset, length: copy.length, signal };
+    const keep = type === 'tree' && copy.offset + copy.length <= mostBytesKept;
+    const range = { offset: copy.offset, length: copy.length, signal, keep };
     const blob = { type, id, packId: copy.packId, uncompressedLength: copy.uncompressedLength };
     const handle = { type: 'pack', name: copy.packId } as const;
     const tools = { engine: this.engine, cipher: this.cipher };
@@ -287,7 +320,7 @@ export class Repository implements AsyncDisposable {
     } catch (error) {
       if (!isDamage(error)) throw error;
       // The way here may have damaged it: fetch it once more.
-      return openBlob(await this.storage.load(handle, range), blob, tools);
+      return openBlob(await this.storage.load(handle, { ...range, fresh: true }), blob, tools);
     }
   }
 }

@@ -218,6 +218,20 @@ describe('an archive session', () => {
     await expectSound(folder, repository);
   });
 
+  test('that was aborted leaves nothing that a later one in the same process takes for stored', async () => {
+    const folder = await scratch();
+    const repository = await folder.createRepository();
+    const source = join(folder.path, 'source');
+    mkdirSync(source);
+    writeFileSync(join(source, 'noise'), noise(40_000_000, 'aborted'));
+    const session = await startArchive(repository, {});
+    await session.addPath({ source, target: '/data' });
+    await session.abort();
+    expect((await repository.listFiles('pack')).length).toBeGreaterThan(0);
+    await backUp(repository, source);
+    await expectSound(folder, repository);
+  });
+
   test('ends soon after an abort midway and writes nothing more', async () => {
     const folder = await scratch();
     const repository = await folder.createRepository();

@@ -39,7 +39,19 @@ describe('exclude patterns', () => {
     ['[a\\-c]x', '/-x', true],
     ['[a\\-c]x', '/bx', false],
     ['a(b)+{1}', '/a(b)+{1}', true],
-    ['.', '/anything', true],
+    ['.', '/anything', false],
+    ['../foo', '/foo', false],
+    ['/../foo', '/foo', true],
+    ['a/../b', '/b', true],
+    ['[b-a]', '/a', false],
+    ['**', '/a', true],
+    ['/', '/a', true],
+    [' ', '/ ', true],
+    ['!', '/!', false],
+    ['nb\u00a0sp', '/nb\u00a0sp', true],
+    ['q"', '/q"', true],
+    // A star may take a part of a character, as in Go.
+    ['*??', '/€', true],
     ['a\nb', '/a\nb', true],
     ['*', '/a\nb', true],
   ])('%j on %j is %s', (pattern, path, expected) => {
@@ -52,12 +64,30 @@ describe('exclude patterns', () => {
     expect(matches(['!keep.log', '*.log'], '/a/keep.log')).toBe(true);
   });
 
+  test('names that are not UTF-8 are matched as bytes', () => {
+    const path = Buffer.from('/bad\xffname', 'latin1');
+    expect(new ExcludePatterns(['bad?name']).matches(path)).toBe(true);
+    expect(new ExcludePatterns(['bad*']).matches(path)).toBe(true);
+    expect(new ExcludePatterns(['bad\\xffname']).matches(path)).toBe(false);
+    expect(new ExcludePatterns(['bad[^a]name']).matches(path)).toBe(true);
+  });
+
+  test('case does not count when asked for', () => {
+    const ignoring = (pattern: string, path: string): boolean =>
+      new ExcludePatterns([pattern], { ignoreCase: true }).matches(path);
+    expect(ignoring('*.JPG', '/x/Photo.jPg')).toBe(true);
+    expect(ignoring('ÄÖ', '/äÖ')).toBe(true);
+    expect(ignoring('ΑΣ', '/ας')).toBe(false);
+    expect(ignoring('ΑΣ', '/ασ')).toBe(true);
+    expect(ignoring('İx', '/ix')).toBe(true);
+  });
+
   test('nothing matches without patterns', () => {
-    expect(new ExcludePatterns([' ', '']).isEmpty).toBe(true);
+    expect(new ExcludePatterns(['', '']).isEmpty).toBe(true);
     expect(matches([], '/a')).toBe(false);
   });
 
-  test.each(['[', 'a[b', 'x\\', '[b-a]', '[]'])('%j is refused', (pattern) => {
+  test.each(['[', 'a[b', 'x\\', '[]', '[]a]', '[a-]', '[-a]', '[^]', '[a/b]', 'ok/['])('%j is refused', (pattern) => {
     expect(() => new ExcludePatterns([pattern])).toThrow(expect.objectContaining({ code: 'USAGE_INVALID' }));
   });
 });

@@ -203,7 +203,7 @@ describe.skipIf(missing !== null)('a repository that restic made', () => {
     expect(() => new PackUploader(repository)).toThrow(
       expect.objectContaining({
         code: 'REPOSITORY_VERSION_UNSUPPORTED',
-        hint: expect.stringContaining('restic migrate upgrade_repo_v2'),
+        hint: expect.stringContaining('repo migrate upgrade_repo_v2'),
       }),
     );
     await expect(repository.saveIndexFile([])).rejects.toMatchObject({ code: 'REPOSITORY_VERSION_UNSUPPORTED' });

@@ -66,6 +66,23 @@ class MovingClock implements Clock {
 }
 
 describe('a lock', () => {
+  test('exclusive becomes shared: shared ones may come, exclusive ones may not', async () => {
+    await using lock = await lockRepository(repository, exclusive);
+    const before = await lockNames();
+    await expect(lockRepository(repository, shared)).rejects.toMatchObject({ code: 'REPOSITORY_LOCKED' });
+    await lock.share();
+    await lock.share();
+    const after = await lockNames();
+    expect(after).toHaveLength(1);
+    expect(after).not.toEqual(before);
+    await using other = await lockRepository(repository, shared);
+    expect([lock.signal.aborted, other.signal.aborted]).toEqual([false, false]);
+    await other.release();
+    await expect(lockRepository(repository, exclusive)).rejects.toMatchObject({ code: 'REPOSITORY_LOCKED' });
+    await lock.release();
+    expect(await lockNames()).toEqual([]);
+  });
+
   test('shared goes beside shared, and exclusive beside nothing', async () => {
     {
       await using one = await lockRepository(repository, shared);

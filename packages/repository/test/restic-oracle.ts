@@ -38,8 +38,9 @@ export class ScratchFolder implements AsyncDisposable {
     this.path = path;
   }
 
-  static async create(): Promise<ScratchFolder> {
-    return new ScratchFolder(await mkdtemp(join(tmpdir(), 'varve-repository-')));
+  /** In the system's folder for temporary files, or in `parent`. */
+  static async create(parent: string = tmpdir()): Promise<ScratchFolder> {
+    return new ScratchFolder(await mkdtemp(join(parent, 'varve-repository-')));
   }
 
   get repo(): string {

@@ -1,5 +1,8 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { silentLogger, systemClock } from '@varve/base';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { storageCheckSchema } from '@varve/contract';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { openAccounts } from '../src/accounts/accounts.ts';
 import { createHttpApp } from '../src/http-app.ts';
 import { publicApiRoutes } from '../src/middleware/session.ts';
@@ -159,5 +162,43 @@ describe('reading', () => {
       dockerProblem: { code: string } | null;
     };
     expect(answer.dockerProblem?.code).toBe('DOCKER_UNREACHABLE');
+  });
+});
+
+describe('the test of the storage', () => {
+  test('needs a repository, and yields each check as an event', async () => {
+    const none = await it.call('POST', '/api/repository/test', {});
+    expect([none.status, await errorCode(none)]).toEqual([404, 'REPOSITORY_NOT_FOUND']);
+    const location = join(it.folder, 'tested');
+    await it.varve.connectRepository({ location, create: true });
+    const response = await it.call('POST', '/api/repository/test', {});
+    expect(response.headers.get('content-type')).toContain('text/event-stream');
+    const events = (await response.text()).matchAll(/^data: (.*)$/gm);
+    const checks = Array.from(events, ([, data = '']) => storageCheckSchema.parse(JSON.parse(data)));
+    expect(checks.map(({ name }) => name)).toEqual(storageCheckSchema.shape.name.options);
+    expect(checks.filter(({ outcome }) => outcome === 'failed')).toEqual([]);
+  });
+
+  test('ends when whoever asked goes away, and then another may begin', async () => {
+    const gone = new AbortController();
+    const response = await it.call('POST', '/api/repository/test', {}, { signal: gone.signal });
+    await response.body?.getReader().read();
+    gone.abort();
+    await vi.waitFor(async () => {
+      const again = await it.call('POST', '/api/repository/test', {});
+      expect(again.status).toBe(200);
+      await again.text();
+    }, 15_000);
+    const left = await readdir(join(it.folder, 'tested', 'data'), { recursive: true });
+    expect(left.filter((name) => name.length > 2)).toEqual([]);
+  });
+
+  test('is for users only', async () => {
+    const response = await fetch(`http://127.0.0.1:${it.port}/api/repository/test`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: '{}',
+    });
+    expect(response.status).toBe(401);
   });
 });

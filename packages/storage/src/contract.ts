@@ -29,9 +29,23 @@ export interface StorageCallOptions {
   readonly onTransfer?: OnTransfer | undefined;
 }
 
+export interface SaveOptions extends StorageCallOptions {
+  /** The file is read by restores only, so it may lie in an archive tier from which it has to be fetched first. */
+  readonly rarelyRead?: boolean | undefined;
+}
+
 export type OnTransfer = (bytes: number) => void | Promise<void>;
 
+export interface SaveOptions extends StorageCallOptions {
+  /** Worth keeping in a cache of this machine, where there is one: a pack of trees. Index and snapshot files always are. */
+  readonly keep?: boolean | undefined;
+}
+
 export interface LoadOptions extends StorageCallOptions {
+  /** As in {@link SaveOptions}: with a cache the whole file is fetched and kept. */
+  readonly keep?: boolean | undefined;
+  /** Not from a cache: what was loaded before is bad, or what is stored is to be checked. */
+  readonly fresh?: boolean | undefined;
   /** First byte, from 0. A negative offset counts from the end of the file. */
   readonly offset?: number;
   /** Number of bytes; to the end of the file when absent. */
@@ -57,7 +71,7 @@ export interface Storage {
    * the process dies, there MUST be no file of that name (a leftover under another name is allowed). MUST reject with
    * STORAGE_FILE_EXISTS, changing nothing, when the name is taken.
    */
-  save(handle: FileHandle, data: Uint8Array | readonly Uint8Array[], options?: StorageCallOptions): Promise<void>;
+  save(handle: FileHandle, data: Uint8Array | readonly Uint8Array[], options?: SaveOptions): Promise<void>;
 
   /** Reads a file or a range of it. MUST reject with STORAGE_DAMAGED when the file is shorter than the range asked for. */
   load(handle: FileHandle, options?: LoadOptions): Promise<Uint8Array>;
@@ -72,6 +86,13 @@ export interface Storage {
 
   /** Deletes a file for good. STORAGE_FILE_NOT_FOUND when there is none. */
   remove(handle: FileHandle, options?: StorageCallOptions): Promise<void>;
+
+  /**
+   * Puts new content into a file that is there, at once: at every moment, also after a crash, the old content is there or the
+   * new, whole. Yields false, having changed nothing, where that is not possible; so does a storage without this call. Only for
+   * the config, the one file that is not named by its content.
+   */
+  replace?(handle: FileHandle, data: Uint8Array, options?: StorageCallOptions): Promise<boolean>;
 
   /** What the server's clock says, where there is a server that tells it; null where not. */
   serverTime?(options?: StorageCallOptions): Promise<Date | null>;

@@ -51,6 +51,13 @@ export function connectionsOf(options: OpenStorageOptions, setting: string | und
   });
 }
 
+/** A setting that is on or off. */
+export function flagOf(name: string, value: string | undefined): boolean {
+  if (value === undefined || value === 'false') return false;
+  if (value === 'true') return true;
+  throw new AppError('USAGE_INVALID', `The option ${name} cannot be “${value}”.`, { hint: 'Give true or false.' });
+}
+
 export function invalidLocation(message: string, hint: string): AppError {
   return new AppError('STORAGE_LOCATION_INVALID', message, { hint });
 }

@@ -1,12 +1,12 @@
 // From a location in restic's syntax to a storage, with its wrappers.
 
 import { isAbsolute, resolve } from 'node:path';
-import { redact } from '@varve/base';
+import { AppError, redact } from '@varve/base';
 import type { Storage } from './contract.ts';
 import { openAzure } from './azure/open-azure.ts';
 import { openGcs } from './gcs/open-gcs.ts';
 import { LocalStorage } from './local/local-storage.ts';
-import { invalidLocation, type OpenStorageOptions } from './open-options.ts';
+import { connectionsOf, invalidLocation, settingsOf, type OpenStorageOptions } from './open-options.ts';
 import { openRclone } from './rclone/open-rclone.ts';
 import { openRest } from './rest/open-rest.ts';
 import { openSftp } from './sftp/open-sftp.ts';
@@ -36,6 +36,7 @@ const remotes: Readonly<Record<string, (location: string, options: OpenStorageOp
  * location, USAGE_INVALID for options that do not exist.
  */
 export function openStorage(location: string, options: OpenStorageOptions = {}): Storage {
+  checkSettingKinds(options);
   if (location.includes('\0')) throw invalidLocation('The location contains a zero byte.', hint);
   const isPath = isAbsolute(location) || location.startsWith('./') || location.startsWith('../');
   const scheme = isPath ? undefined : schemePattern.exec(location)?.[1]?.toLowerCase();
@@ -49,11 +50,23 @@ export function openStorage(location: string, options: OpenStorageOptions = {}):
   return new RetryingStorage(new LimitedStorage(guarded, storage.connections), options.retry);
 }
 
+/** A slip in a kind would otherwise be an option that does nothing. */
+function checkSettingKinds({ settings = {} }: OpenStorageOptions): void {
+  const kinds = ['local', ...Object.keys(remotes)];
+  for (const name of Object.keys(settings)) {
+    if (kinds.includes(name.split('.')[0] ?? '')) continue;
+    const hint = `Options begin with ${kinds.map((kind) => `${kind}.`).join(', ')}.`;
+    throw new AppError('USAGE_INVALID', `There is no storage option “${name}”.`, { hint });
+  }
+}
+
 function openLocal(location: string, scheme: string | undefined, options: OpenStorageOptions): Storage {
   const path = scheme === undefined ? location : location.slice('local:'.length);
   if (path.trim() === '') throw invalidLocation('The location is empty.', hint);
   const storage = throttled(new LocalStorage(resolve(options.workingFolder ?? process.cwd(), path)), options);
-  return options.connections === undefined ? storage : new LimitedStorage(storage, options.connections);
+  const setting = settingsOf('local', ['connections'], options)['connections'];
+  if (options.connections === undefined && setting === undefined) return storage;
+  return new LimitedStorage(storage, connectionsOf(options, setting, storage.connections));
 }
 
 function throttled(storage: Storage, options: OpenStorageOptions): Storage {

@@ -2,7 +2,7 @@
 // removed again; a repository that is there is not touched.
 
 import { createHash, randomBytes } from 'node:crypto';
-import { AppError, isAppError, messageOf, throwIfAborted, type Clock } from '@varve/base';
+import { AppError, isAppError, messageOf, throwIfAborted, type Clock, type ErrorCode } from '@varve/base';
 import type { FileHandle, Storage } from './contract.ts';
 
 /** What is tried, in this order. */
@@ -24,6 +24,8 @@ export interface StorageCheck {
   readonly detail: string;
   /** What to do about a failure. */
   readonly hint: string | undefined;
+  /** Of a failure. */
+  readonly code: ErrorCode | undefined;
   readonly durationMs: number;
 }
 
@@ -31,8 +33,6 @@ export interface ValidateOptions {
   readonly signal?: AbortSignal | undefined;
   /** For the comparison with the server's clock. */
   readonly clock?: Clock | undefined;
-  /** Told as each check ends. */
-  readonly onCheck?: ((check: StorageCheck) => void) | undefined;
 }
 
 /** Small enough for any line, large enough for ranges to mean something. */
@@ -48,13 +48,11 @@ interface Step {
 }
 
 /**
- * Runs every check and never rejects for what the storage does, only with CANCELLED. Files are index files with random
- * content, which no repository refers to and every reader passes over; they are removed at the end even after a failure.
+ * Yields each check as it ends, and never fails for what the storage does, only with CANCELLED. Files are packs with random
+ * content: of all files the only ones that a repository in use passes over when no index names them, and prune takes away.
+ * They are removed at the end, also after a failure and when the reader leaves early. Folders that `create` makes stay.
  */
-export async function validateStorage(
-  storage: Storage,
-  options: ValidateOptions = {},
-): Promise<readonly StorageCheck[]> {
+export async function* storageChecks(storage: Storage, options: ValidateOptions = {}): AsyncGenerator<StorageCheck> {
   const { signal } = options;
   throwIfAborted(signal);
   const trial = new Trial(storage, options);
@@ -62,21 +60,29 @@ export async function validateStorage(
   try {
     for (const step of trial.steps()) {
       throwIfAborted(signal);
-      const isBlocked = checks.some(
-        ({ name, outcome }) => outcome === 'failed' && (name === 'create' || name === 'save'),
-      );
-      const check = isBlocked && step.name !== 'clock' ? blocked(step.name) : await runStep(step, signal);
+      const check = isBlocked(step.name, checks) ? blocked(step.name) : await runStep(step, signal);
       checks.push(check);
-      options.onCheck?.(check);
+      yield check;
     }
   } finally {
     await trial.cleanUp();
   }
-  return checks;
+}
+
+/** All of {@link storageChecks}. */
+export function validateStorage(storage: Storage, options: ValidateOptions = {}): Promise<readonly StorageCheck[]> {
+  return Array.fromAsync(storageChecks(storage, options));
+}
+
+/** After a failure of the basics the rest says nothing new; a clock that is off may be the reason of it. */
+function isBlocked(name: StorageCheckName, checks: readonly StorageCheck[]): boolean {
+  const failed = checks.find((each) => each.outcome === 'failed' && (each.name === 'create' || each.name === 'save'));
+  return failed !== undefined && (name !== 'clock' || failed.code === 'STORAGE_UNREACHABLE');
 }
 
 function blocked(name: StorageCheckName): StorageCheck {
-  return { name, outcome: 'skipped', detail: 'Not tried after the failure above.', hint: undefined, durationMs: 0 };
+  const detail = 'Not tried after the failure above.';
+  return { name, outcome: 'skipped', detail, hint: undefined, code: undefined, durationMs: 0 };
 }
 
 async function runStep({ name, run }: Step, signal: AbortSignal | undefined): Promise<StorageCheck> {
@@ -85,11 +91,12 @@ async function runStep({ name, run }: Step, signal: AbortSignal | undefined): Pr
   try {
     const detail = await run();
     const outcome = detail === null ? 'skipped' : 'passed';
-    return { name, outcome, detail: detail ?? 'Cannot be tried here.', hint: undefined, durationMs: ended() };
+    const facts = { hint: undefined, code: undefined, durationMs: ended() };
+    return { name, outcome, detail: detail ?? 'Cannot be tried here.', ...facts };
   } catch (error) {
     throwIfAborted(signal);
-    const hint = error instanceof AppError ? error.hint : undefined;
-    return { name, outcome: 'failed', detail: messageOf(error), hint, durationMs: ended() };
+    const { hint, code = 'INTERNAL' } = error instanceof AppError ? error : {};
+    return { name, outcome: 'failed', detail: messageOf(error), hint, code, durationMs: ended() };
   }
 }
 
@@ -124,7 +131,7 @@ class Trial {
     ];
   }
 
-  /** Best effort: what cannot be removed is an unreferenced index file. */
+  /** Best effort: what cannot be removed is a pack that no index names. */
   async cleanUp(): Promise<void> {
     await Promise.allSettled(this.#samples.map(({ handle }) => this.#storage.remove(handle)));
   }
@@ -132,7 +139,7 @@ class Trial {
   #newSample(): Sample {
     const data = randomBytes(sampleBytes);
     const name = createHash('sha256').update(data).digest('hex');
-    const sample: Sample = { handle: { type: 'index', name }, data };
+    const sample: Sample = { handle: { type: 'pack', name }, data };
     this.#samples.push(sample);
     return sample;
   }

@@ -1,3 +1,4 @@
+import { AccountSASPermissions, BlobServiceClient } from '@azure/storage-blob';
 import { describeStorageContract, findAzurite, startAzurite, type AzuriteServer } from '@varve/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openStorage, type Storage } from '../src/index.ts';
@@ -43,6 +44,30 @@ describe.skipIf(!azurite)(`Azurite${azurite ? '' : ' [skipped: azurite is not in
     const failure = broken.create();
     await expect(failure).rejects.toMatchObject({ code: 'STORAGE_DENIED' });
     await expect(failure).rejects.not.toThrow(/geheim/);
+  });
+
+  test('a shared access signature lets in for what it allows, and is not shown', async () => {
+    await using full = open('azure:signed:/');
+    await full.create();
+    const service = BlobServiceClient.fromConnectionString(peer.connectionString);
+    const signed = (permissions: string): string => {
+      const sas = service.generateAccountSasUrl(
+        new Date(Date.now() + 3_600_000),
+        AccountSASPermissions.parse(permissions),
+        'sco',
+      );
+      const url = new URL(sas);
+      return `BlobEndpoint=${url.origin}${url.pathname};SharedAccessSignature=${url.search.slice(1)}`;
+    };
+    await using storage = open('azure:signed:/', signed('rwdlac'));
+    await storage.create();
+    await storage.save({ type: 'index', name }, Buffer.from('x'));
+    expect(await Array.fromAsync(storage.list('index'))).toEqual([{ name, sizeBytes: 1 }]);
+    await using reader = open('azure:signed:/', signed('rl'));
+    expect(await reader.load({ type: 'index', name })).toEqual(Buffer.from('x'));
+    const failure = reader.remove({ type: 'index', name });
+    await expect(failure).rejects.toMatchObject({ code: 'STORAGE_DENIED' });
+    await expect(failure).rejects.not.toThrow(/sig=[^[]/);
   });
 
   test('the server tells its time', async () => {

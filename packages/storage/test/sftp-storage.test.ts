@@ -1,5 +1,7 @@
-import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { copyFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import {
   describeStorageContract,
   quickTemporaryFolder,
@@ -7,7 +9,7 @@ import {
   startSftpServer,
   type SftpServer,
 } from '@varve/testing';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { openStorage, type Storage } from '../src/index.ts';
 import { knownKeys } from '../src/sftp/known-hosts.ts';
 import { parseSftpLocation } from '../src/sftp/sftp-location.ts';
@@ -29,10 +31,18 @@ describe.skipIf(missing)(`OpenSSH${missing ? ` [skipped: ${missing}]` : ''}`, ()
     await rm(folder, { recursive: true });
   });
 
-  function open(path: string, settings: Record<string, string> = {}): Storage & AsyncDisposable {
+  function open(path: string, changes: Record<string, string> = {}): Storage & AsyncDisposable {
+    return openWith({}, { 'sftp.key': peer.keyFile, 'sftp.known-hosts': peer.knownHostsFile, ...changes }, path);
+  }
+
+  function openWith(
+    environment: Record<string, string>,
+    settings: Record<string, string>,
+    path = 'x',
+  ): Storage & AsyncDisposable {
     const storage = openStorage(`sftp://${peer.user}@127.0.0.1:${peer.port}/${folder}/${path}`, {
-      environment: { HOME: folder },
-      settings: { 'sftp.key': peer.keyFile, 'sftp.known-hosts': peer.knownHostsFile, ...settings },
+      environment: { HOME: folder, ...environment },
+      settings,
       retry: quick,
     });
     return Object.assign(storage, { [Symbol.asyncDispose]: () => storage.close() });
@@ -84,10 +94,42 @@ describe.skipIf(missing)(`OpenSSH${missing ? ` [skipped: ${missing}]` : ''}`, ()
       code: 'STORAGE_DENIED',
       hint: expect.stringContaining('authorized_keys'),
     });
-    await using nobody = open('x', { 'sftp.key': join(folder, 'nothing') });
+    await using nobody = openWith({}, { 'sftp.known-hosts': peer.knownHostsFile });
     await expect(nobody.create()).rejects.toMatchObject({
       code: 'STORAGE_DENIED',
       message: expect.stringContaining('no key'),
+    });
+    await using slip = open('x', { 'sftp.key': join(folder, 'nothing') });
+    await expect(slip.create()).rejects.toMatchObject({
+      code: 'STORAGE_DENIED',
+      message: expect.stringContaining('nothing'),
+    });
+  });
+
+  test('an agent lets in, with the host in known_hosts under a hash', async () => {
+    const socket = join(folder, 'agent.sock');
+    const run = promisify(execFile);
+    const { stdout } = await run('ssh-agent', ['-a', socket]);
+    const [, pid = ''] = /SSH_AGENT_PID=(\d+)/.exec(stdout) ?? [];
+    onTestFinished(() => void process.kill(Number(pid)));
+    await run('ssh-add', ['-q', peer.keyFile], { env: { ...process.env, SSH_AUTH_SOCK: socket } });
+    const hashed = join(folder, 'hashed_known_hosts');
+    await copyFile(peer.knownHostsFile, hashed);
+    await run('ssh-keygen', ['-q', '-H', '-f', hashed]);
+    expect(await readFile(hashed, 'utf8')).toMatch(/^\|1\|/);
+    await using storage = openWith({ SSH_AUTH_SOCK: socket }, { 'sftp.known-hosts': hashed });
+    await storage.create();
+    await storage.save({ type: 'index', name }, Buffer.from('x'));
+  });
+
+  test('a host key that is revoked is refused, although it is known', async () => {
+    const revoked = join(folder, 'revoked_known_hosts');
+    const known = await readFile(peer.knownHostsFile, 'utf8');
+    await writeFile(revoked, `${known}@revoked * ${known.split(' ').slice(1).join(' ')}`);
+    await using storage = open('x', { 'sftp.known-hosts': revoked });
+    await expect(storage.create()).rejects.toMatchObject({
+      code: 'STORAGE_DENIED',
+      message: expect.stringContaining('revoked'),
     });
   });
 

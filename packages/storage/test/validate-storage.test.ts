@@ -1,8 +1,15 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { FaultyStorage, quickTemporaryFolder, rcloneAvailable, startRcloneServer } from '@varve/testing';
+import {
+  FaultyStorage,
+  quickTemporaryFolder,
+  rcloneAvailable,
+  resticAvailable,
+  runRestic,
+  startRcloneServer,
+} from '@varve/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { openStorage, validateStorage, type Storage } from '../src/index.ts';
+import { openStorage, storageChecks, validateStorage, type Storage } from '../src/index.ts';
 
 let folder: string;
 beforeEach(async () => {
@@ -32,6 +39,10 @@ async function outcomesOf(storage: Storage): Promise<Record<string, string>> {
   return Object.fromEntries(checks.map(({ name, outcome }) => [name, outcome]));
 }
 
+async function packsLeft(): Promise<string[]> {
+  return (await readdir(join(folder, 'data'), { recursive: true })).filter((name) => name.length > 2);
+}
+
 const allPassed = {
   create: 'passed',
   save: 'passed',
@@ -46,7 +57,7 @@ const allPassed = {
 describe('validating a storage', () => {
   test('a good one passes every check, and nothing is left behind', async () => {
     expect(await outcomesOf(openStorage(folder))).toEqual(allPassed);
-    expect(await readdir(join(folder, 'index'))).toEqual([]);
+    expect(await packsLeft()).toEqual([]);
   });
 
   test('one that replaces files is found out', async () => {
@@ -90,16 +101,31 @@ describe('validating a storage', () => {
     expect((await validateStorage(near)).at(-1)).toMatchObject({ outcome: 'passed' });
   });
 
-  test('cancelling ends it and leaves nothing', async () => {
+  test('cancelling ends it, leaving it early too, and nothing is left behind', async () => {
     const controller = new AbortController();
-    const ended = validateStorage(openStorage(folder), {
-      signal: controller.signal,
-      onCheck: ({ name }) => {
+    const cancelled = async (): Promise<void> => {
+      for await (const { name } of storageChecks(openStorage(folder), { signal: controller.signal })) {
         if (name === 'save') controller.abort();
-      },
-    });
-    await expect(ended).rejects.toMatchObject({ code: 'CANCELLED' });
-    expect(await readdir(join(folder, 'index'))).toEqual([]);
+      }
+    };
+    await expect(cancelled()).rejects.toMatchObject({ code: 'CANCELLED' });
+    expect(await packsLeft()).toEqual([]);
+    for await (const { name } of storageChecks(openStorage(folder))) if (name === 'concurrency') break;
+    expect(await packsLeft()).toEqual([]);
+  });
+
+  test('a repository in use is sound while it is tried', async (context) => {
+    if (!(await resticAvailable())) return context.skip('restic is not installed');
+    const repository = { repo: folder, password: 'secret' };
+    await runRestic(repository, ['init']);
+    await runRestic(repository, ['backup', import.meta.filename]);
+    for await (const { name } of storageChecks(openStorage(folder))) {
+      if (name !== 'concurrency') continue;
+      expect((await packsLeft()).length).toBeGreaterThan(8);
+      await runRestic(repository, ['snapshots']);
+      await runRestic(repository, ['backup', import.meta.filename]);
+    }
+    await runRestic(repository, ['check', '--read-data']);
   });
 
   test('a REST server passes, its clock included', async (context) => {

@@ -19,7 +19,7 @@ import type {
 export type FaultKind = 'before' | 'after' | 'torn';
 
 export interface FaultPlan {
-  /** The call that fails, counted from 1 over `save` and `remove`; 0 for none. */
+  /** The call that fails, counted from 1 over `save`, `remove` and `replace`; 0 for none. */
   readonly failingCall: number;
   readonly kind: FaultKind;
   /** Whether every later changing call fails too, as after the death of the process or the network. Default true. */
@@ -30,7 +30,7 @@ export interface FaultPlan {
 
 /** A call that changed, or tried to change, something. */
 export interface MutatingCall {
-  readonly call: 'save' | 'remove';
+  readonly call: 'save' | 'remove' | 'replace';
   readonly handle: FileHandle;
 }
 
@@ -73,6 +73,19 @@ export class FaultyStorage implements Storage {
       () => this.#inner.remove(handle, options),
       async () => {},
     );
+  }
+
+  /** False where the inner storage has no such call, which then is none of those that are counted. */
+  async replace(handle: FileHandle, data: Uint8Array, options?: StorageCallOptions): Promise<boolean> {
+    const inner = this.#inner;
+    if (!inner.replace) return false;
+    let isReplaced = false;
+    const run = async (): Promise<void> => {
+      isReplaced = (await inner.replace?.(handle, data, options)) ?? false;
+    };
+    // Replacing is whole or nothing by its contract.
+    await this.#change({ call: 'replace', handle }, run, async () => {});
+    return isReplaced;
   }
 
   async load(handle: FileHandle, options?: LoadOptions): Promise<Uint8Array> {

@@ -32,3 +32,6 @@ export { rcloneAvailable, startRcloneServer, type RcloneServer, type RcloneServe
 export { sftpServerMissing, startSftpServer, type SftpServer } from './sftp-server.ts';
 export { findAzurite, startAzurite, type AzuriteServer } from './azurite.ts';
 export { startSwiftServer, swiftServerMissing, type SwiftServer } from './swift-server.ts';
+export { startGcsServer, type GcsServer, type GcsServerOptions } from './gcs/gcs-server.ts';
+export { startFaultProxy, type Fault, type FaultProxy, type ProxiedRequest } from './fault-proxy.ts';
+export { LaggingStorage } from './lagging-storage.ts';

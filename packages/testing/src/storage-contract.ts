@@ -89,6 +89,16 @@ function describeFiles(storage: () => Storage): void {
     }
   });
 
+  test('replacing the config changes it at once, or nothing where the storage cannot', async () => {
+    await storage().create();
+    const [first, second] = [randomBytes(100), randomBytes(70)];
+    const handle = handleFor('config', first);
+    await storage().save(handle, first);
+    const isReplaced = (await storage().replace?.(handle, second)) ?? false;
+    expect(Buffer.compare(await storage().load(handle), isReplaced ? second : first)).toBe(0);
+    expect(await namesOf(storage(), 'config')).toEqual(['']);
+  });
+
   test('of two that save the same name at once, one succeeds', async () => {
     await storage().create();
     const data = randomBytes(100_000);

@@ -6,7 +6,8 @@ import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { extname, join, normalize } from 'node:path';
-import type { Job, JobDetails, Policy, RestorePlan, VarveEvent } from '@varve/contract';
+import type { Job, JobDetails, Policy, RestorePlan, VarveEvent, StorageCheck } from '@varve/contract';
+import { storageCheckSchema } from '@varve/contract';
 import { makeFixtures, makeManifest, makePlan } from './fixtures.ts';
 import type { Fixtures } from './fixtures.ts';
 
@@ -34,7 +35,9 @@ interface State {
 
 interface Answer {
   readonly status?: number;
-  readonly body: unknown;
+  readonly body?: unknown;
+  /** Server-sent events in place of a body. */
+  readonly events?: readonly unknown[];
 }
 
 const policy = [
@@ -109,6 +112,11 @@ async function handle(
   const line = `${request.method} ${path}`;
   state.requests.push({ line, body });
   const answer = answerTo(state, line, url.searchParams, body);
+  if (answer.events) {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.end(answer.events.map((event) => `event: check\ndata: ${JSON.stringify(event)}\n\n`).join(''));
+    return;
+  }
   response.writeHead(answer.status ?? 200, { 'content-type': 'application/json' });
   response.end(JSON.stringify(answer.body));
 }
@@ -144,6 +152,20 @@ function emit(state: State, event: VarveEvent): void {
 const notFound = (code: string): Answer => ({
   status: 404,
   body: { error: { code, message: 'There is none of that id.', hint: null } },
+});
+
+/** A server that lets nothing be removed. */
+const storageChecks = storageCheckSchema.shape.name.options.map((name): StorageCheck => {
+  const hint = name === 'remove' ? 'The server does not let files be deleted: it may run append-only.' : null;
+  const outcome = name === 'remove' ? 'failed' : name === 'clock' ? 'skipped' : 'passed';
+  return {
+    name,
+    outcome,
+    detail: 'What was seen.',
+    hint,
+    code: hint === null ? null : 'STORAGE_DENIED',
+    durationMs: 12,
+  };
 });
 
 function answerTo(state: State, line: string, query: URLSearchParams, body: unknown): Answer {
@@ -190,6 +212,8 @@ function answerTo(state: State, line: string, query: URLSearchParams, body: unkn
       return { body: scenario === 'full' ? repositoryInfo(state) : null };
     case 'POST /repository/check':
       return { status: 202, body: fixtures.jobs.find(({ id }) => id === 'job-check') };
+    case 'POST /repository/test':
+      return { events: storageChecks };
     case 'POST /repository/recovery-kit':
       return { body: recoveryKit };
     case 'POST /repository/recovery-kit/confirm':

@@ -127,6 +127,18 @@ describe.skipIf(skipReason !== '')(`flows in a browser${skipReason}`, () => {
     expect(stage.complaints).toEqual([]);
   });
 
+  test('the storage is tested, and what it does not do is shown with the remedy', async () => {
+    await using stage = await open('full', '/settings');
+    const { page } = stage;
+    await page.getByRole('button', { name: 'Test this storage' }).click();
+    await page.getByText('The storage is not fit for a repository as it is.').waitFor();
+    const checks = page.getByRole('list', { name: 'What was tried' }).getByRole('listitem');
+    expect(await checks.count()).toBe(8);
+    expect(await checks.nth(6).textContent()).toContain('it may run append-only');
+    expect(await checks.nth(7).textContent()).toContain('Not tried.');
+    expect(stage.complaints).toEqual([]);
+  });
+
   test('language and theme are switched at once and kept', async () => {
     await using stage = await open('full', '/');
     const { page } = stage;

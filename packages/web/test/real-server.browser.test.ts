@@ -126,6 +126,9 @@ describe.skipIf(skipReason !== '')(`the real server in a browser${skipReason}`, 
     await page.getByText('Before a restore').first().waitFor();
     await page.getByRole('link', { name: 'Settings' }).click();
     await page.getByText('/repository').first().waitFor();
+    await page.getByRole('button', { name: 'Test this storage' }).click();
+    await page.getByText('The storage does what a repository relies on.').waitFor();
+    await page.getByText('A file is never replaced').waitFor();
     await page.getByRole('link', { name: 'Apps', exact: true }).click();
     await page.getByRole('link', { name: 'Show the recovery kit' }).click();
     await page.getByLabel('Your password').fill('correct horse battery');

@@ -35,10 +35,14 @@ export async function runCheck(options: {
   });
   for (const { message } of report.errors.slice(0, loggedFindings)) run.log('error', message);
   for (const { message } of report.warnings.slice(0, loggedFindings)) run.log('warning', message);
+  for (const { snapshotId, path, reason } of report.affected.slice(0, loggedFindings))
+    run.log('error', `Affected: ${path} of snapshot ${snapshotId.slice(0, 8)}: ${reason}`);
+  if (report.affectedCount > loggedFindings)
+    run.log('error', `Affected are ${report.affectedCount} files and folders in all; varve repo check lists them.`);
   run.log('info', `Checked ${report.snapshots} snapshots, ${report.packs} packs and ${report.blobs} blobs.`);
   if (report.errorCount > 0) {
     throw new AppError('REPOSITORY_DAMAGED', `The check found ${report.errorCount} errors in the repository.`, {
-      hint: 'The log of the job names them. Keep the repository as it is, and look at the disk or server that holds it.',
+      hint: 'The log of the job names them, and the files that they have reached. Copy the repository, look at the disk or server that holds it, then see the repairs of varve repo.',
       context: { errors: report.errorCount },
     });
   }

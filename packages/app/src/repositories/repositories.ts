@@ -2,18 +2,20 @@
 // directory with a generated password.
 
 import { statfs } from 'node:fs/promises';
-import { resolve } from 'node:path';
-import { AppError, isAppError, messageOf, redact, type Clock, type Secret } from '@varve/base';
+import { AppError, isAppError, messageOf, type Clock, type Secret } from '@varve/base';
 import type { RecoveryKit, RepositoryInfo } from '@varve/contract';
 import { createRepository, openRepository } from '@varve/repository';
 import { openStorage } from '@varve/storage';
 import type { RepositoryRow } from '../catalogue/schema.ts';
-import type { ConnectRepository } from '../facade.ts';
+import type { ConnectRepository, RepositoryPlace } from '../facade.ts';
 import { generatePassword } from '../secrets/generate-secret.ts';
+import { absoluteLocation, assertNoPassword } from './location.ts';
 import type { RepositoryPool } from './repository-pool.ts';
-import type { RepositoryAccess, RepositoryStore } from './repository-store.ts';
+import { storageOptionsOf, type RepositoryAccess, type RepositoryStore } from './repository-store.ts';
 
 const minPasswordLength = 12;
+/** Options of the storage that restic does not have. */
+const ownSettings = /^(?:s3\.object-lock-|sftp\.(?:key|known-hosts)$)/;
 const damageCodes = ['REPOSITORY_DAMAGED', 'REPOSITORY_VERSION_UNSUPPORTED', 'STORAGE_DAMAGED'] as const;
 
 interface RepositoriesOptions {
@@ -23,20 +25,6 @@ interface RepositoriesOptions {
   readonly hostName: string;
   /** Folder of the default repository. */
   readonly defaultLocation: string;
-}
-
-/** A local location made absolute, so that it means the same in every process; others stay as they are. */
-function absoluteLocation(location: string): string {
-  const path = location.startsWith('local:') ? location.slice('local:'.length) : location;
-  return /^[a-z][a-z0-9+.-]*:/i.test(path) ? location : resolve(path);
-}
-
-/** The location is shown and kept in clear, so it must not hold a secret. SETTINGS_INVALID. */
-function assertNoPassword(location: string): void {
-  if (redact(location) === location) return;
-  throw new AppError('SETTINGS_INVALID', 'The location holds a password, and locations are shown and kept in clear.', {
-    hint: 'Leave the password out and set RESTIC_REST_PASSWORD in the environment of Varve instead.',
-  });
 }
 
 export class Repositories {
@@ -59,15 +47,16 @@ export class Repositories {
     const { store, pool } = this.#options;
     const current = await store.current();
     if (options.create && current && (await store.othersInUse(''))) throw inUse(current);
+    const place = { ...storageOptionsOf(options), location };
     const row = options.create
-      ? await this.#create({ location, password: options.password })
-      : await this.#open(location, options.password);
+      ? await this.#create({ ...place, password: options.password })
+      : await this.#open(place, options.password);
     await store.forgetOthers(row.id);
     await pool.drop(row.id);
     return this.describe(row);
   }
 
-  async #create(wanted: { readonly location: string; readonly password: Secret | undefined }): Promise<RepositoryRow> {
+  async #create(wanted: RepositoryPlace & { readonly password: Secret | undefined }): Promise<RepositoryRow> {
     const { store, hostName, clock } = this.#options;
     const { location } = wanted;
     if (wanted.password && wanted.password.reveal().length < minPasswordLength) {
@@ -80,9 +69,10 @@ export class Repositories {
       const finished = await this.#finishInterrupted(interrupted);
       if (finished) return finished;
     }
-    const access = { location, password: wanted.password ?? generatePassword() };
+    const access = { ...wanted, password: wanted.password ?? generatePassword() };
+    // What cannot be opened is not remembered either.
+    const storage = openStorage(location, storageOptionsOf(access));
     await store.setPending(access);
-    const storage = openStorage(location);
     try {
       await using repository = await createRepository({
         storage,
@@ -98,7 +88,7 @@ export class Repositories {
 
   /** A repository that was made just before a crash: opened with the password that was kept. */
   async #finishInterrupted(access: RepositoryAccess): Promise<RepositoryRow | undefined> {
-    const storage = openStorage(access.location);
+    const storage = openStorage(access.location, storageOptionsOf(access));
     try {
       await using repository = await openRepository({ storage, password: access.password });
       return await this.#options.store.save(repository.id, access);
@@ -111,20 +101,21 @@ export class Repositories {
     }
   }
 
-  async #open(location: string, password: Secret | undefined): Promise<RepositoryRow> {
+  async #open(place: RepositoryPlace, password: Secret | undefined): Promise<RepositoryRow> {
     const { store } = this.#options;
+    const { location } = place;
     if (password === undefined) {
       throw new AppError('REPOSITORY_PASSWORD_MISSING', `The repository at ${location} needs its password.`, {
         hint: 'It is in the recovery kit.',
       });
     }
-    const storage = openStorage(location);
+    const storage = openStorage(location, storageOptionsOf(place));
     try {
       await using repository = await openRepository({ storage, password });
       repository.assertWritable();
       const current = await store.current();
       if (current && current.id !== repository.id && (await store.othersInUse(repository.id))) throw inUse(current);
-      return await store.save(repository.id, { location, password });
+      return await store.save(repository.id, { ...place, password });
     } finally {
       await storage.close();
     }
@@ -158,8 +149,10 @@ export class Repositories {
   /** All that plain restic needs. */
   async recoveryKit(): Promise<RecoveryKit> {
     const row = await this.#options.store.require();
-    const { location, password } = await this.#options.store.access(row.id);
-    const repository = `restic -r ${shellWord(location)}`;
+    const { location, password, settings = {} } = await this.#options.store.access(row.id);
+    const known = Object.entries(settings).filter(([name]) => !ownSettings.test(name));
+    const options = known.map(([name, value]) => ` -o ${shellWord(`${name}=${value}`)}`).join('');
+    const repository = `restic -r ${shellWord(location)}${options}`;
     return {
       location,
       password: password.reveal(),

@@ -1,23 +1,29 @@
 // Open repositories, shared by everything in this process: opening costs a key derivation and the index, so it is done once.
 
-import type { Logger } from '@varve/base';
-import { openRepository, type Repository } from '@varve/repository';
-import { openStorage, type Storage } from '@varve/storage';
-import type { RepositoryStore } from './repository-store.ts';
+import { messageOf, type Clock, type Logger } from '@varve/base';
+import { openRepository, type Repository, type RepositoryCache } from '@varve/repository';
+import { openCache, openStorage, type Storage } from '@varve/storage';
+import { storageOptionsOf, type RepositoryStore } from './repository-store.ts';
 
 interface OpenEntry {
   readonly repository: Repository;
   readonly storage: Storage;
 }
 
+interface RepositoryPoolOptions {
+  readonly store: RepositoryStore;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  /** Where index files, snapshots and trees of repositories are kept. */
+  readonly cacheFolder: string;
+}
+
 export class RepositoryPool implements AsyncDisposable {
-  readonly #store: RepositoryStore;
-  readonly #logger: Logger;
+  readonly #options: RepositoryPoolOptions;
   readonly #open = new Map<string, Promise<OpenEntry>>();
 
-  constructor(options: { readonly store: RepositoryStore; readonly logger: Logger }) {
-    this.#store = options.store;
-    this.#logger = options.logger;
+  constructor(options: RepositoryPoolOptions) {
+    this.#options = options;
   }
 
   /** The open repository; one that could not be opened is tried again at the next call. Never dispose it: the pool does. */
@@ -32,15 +38,28 @@ export class RepositoryPool implements AsyncDisposable {
   }
 
   async #openNow(repositoryId: string): Promise<OpenEntry> {
-    const { location, password } = await this.#store.access(repositoryId);
-    const storage = openStorage(location);
+    const { store, logger } = this.#options;
+    const { password, ...place } = await store.access(repositoryId);
+    const storage = openStorage(place.location, storageOptionsOf(place));
     try {
-      const repository = await openRepository({ storage, password });
-      this.#logger.info('repository opened', { repositoryId, location: storage.location });
+      const cache = (id: string): Promise<RepositoryCache | null> => this.#openCache(id, storage);
+      const repository = await openRepository({ storage, password, cache });
+      logger.info('repository opened', { repositoryId, location: storage.location });
       return { repository, storage };
     } catch (error) {
       await storage.close();
       throw error;
+    }
+  }
+
+  /** A cache that cannot be used costs time and nothing else. */
+  async #openCache(repositoryId: string, storage: Storage): Promise<RepositoryCache | null> {
+    const { cacheFolder, clock, logger } = this.#options;
+    try {
+      return await openCache({ storage, root: cacheFolder, repositoryId, clock });
+    } catch (error) {
+      logger.warn('working without a cache', { repositoryId, reason: messageOf(error) });
+      return null;
     }
   }
 

@@ -4,24 +4,36 @@
 import { AppError, Secret, type Clock } from '@varve/base';
 import type { Catalogue } from '../catalogue/catalogue.ts';
 import type { RepositoryRow } from '../catalogue/schema.ts';
+import type { OpenStorageOptions } from '@varve/storage';
+import type { RepositoryPlace } from '../facade.ts';
 import type { SecretStore } from '../secrets/secret-store.ts';
 
 const secretPrefix = 'repository:';
 const pendingName = `${secretPrefix}pending`;
 
 /** How to open a repository. */
-export interface RepositoryAccess {
-  readonly location: string;
+export interface RepositoryAccess extends RepositoryPlace {
   readonly password: Secret;
 }
 
-function sealedOf(access: RepositoryAccess): Secret {
-  return new Secret(JSON.stringify({ location: access.location, password: access.password.reveal() }));
+/** What the storage room is told besides the location. */
+export function storageOptionsOf({
+  settings,
+  uploadBytesPerSecond,
+  downloadBytesPerSecond,
+}: RepositoryPlace): OpenStorageOptions {
+  return { settings, uploadBytesPerSecond, downloadBytesPerSecond };
+}
+
+function sealedOf({ location, password, ...how }: RepositoryAccess): Secret {
+  return new Secret(
+    JSON.stringify({ location, ...storageOptionsOf({ location, ...how }), password: password.reveal() }),
+  );
 }
 
 function accessOf(sealed: Secret): RepositoryAccess {
-  const value = JSON.parse(sealed.reveal()) as { readonly location: string; readonly password: string };
-  return { location: value.location, password: new Secret(value.password) };
+  const { password, ...place } = JSON.parse(sealed.reveal()) as RepositoryPlace & { readonly password: string };
+  return { ...place, password: new Secret(password) };
 }
 
 export class RepositoryStore {
@@ -68,7 +80,7 @@ export class RepositoryStore {
       });
     }
     const sealed = await this.#secrets.get(secretPrefix + repositoryId);
-    if (sealed) return { location: row.location, password: accessOf(sealed).password };
+    if (sealed) return { ...accessOf(sealed), location: row.location };
     throw new AppError(
       'REPOSITORY_PASSWORD_MISSING',
       `The password of the repository at ${row.location} is not there.`,

@@ -18,33 +18,87 @@ export interface PasswordOptions {
 const maxPasswordBytes = 1024 * 1024;
 
 /**
- * The password; asked twice when a repository is made. Options come before the environment, VARVE_* before RESTIC_*, as in
+ * Which password is wanted: that of the repository, that of the one to copy from (options and variables begin with `from`), or
+ * the one that a key gets (they begin with `new`).
+ */
+export type PasswordRole = 'repository' | 'source' | 'new-key';
+
+interface PasswordNames {
+  /** Between `VARVE_` or `RESTIC_` and `PASSWORD`. */
+  readonly prefix: string;
+  readonly option: string;
+  readonly question: string;
+  readonly missing: string;
+  /** The variables of restic are read too. */
+  readonly hasRestic: boolean;
+}
+
+const passwordNames: Readonly<Record<PasswordRole, PasswordNames>> = {
+  repository: {
+    prefix: '',
+    option: '--password-file',
+    question: 'Password of the repository: ',
+    missing: 'The password of the repository was not given.',
+    hasRestic: true,
+  },
+  source: {
+    prefix: 'FROM_',
+    option: '--from-password-file',
+    question: 'Password of the repository to copy from: ',
+    missing: 'The password of the repository to copy from was not given.',
+    hasRestic: true,
+  },
+  'new-key': {
+    prefix: 'NEW_',
+    option: '--new-password-file',
+    question: 'New password: ',
+    missing: 'The new password was not given.',
+    hasRestic: false,
+  },
+};
+
+/**
+ * The password; asked twice when it is a new one. Options come before the environment, VARVE_* before RESTIC_*, as in
  * restic a file before a command before the text. REPOSITORY_PASSWORD_MISSING when there is none and nobody to ask.
  */
 export async function readPassword(
   session: Session,
-  options: PasswordOptions & { readonly isNew: boolean; readonly stdinIsData?: boolean },
+  options: PasswordOptions & {
+    readonly isNew: boolean;
+    readonly stdinIsData?: boolean;
+    /** `repository` when absent. */
+    readonly role?: PasswordRole;
+  },
 ): Promise<Secret> {
   const { io } = session;
-  const { env } = io;
+  const names = passwordNames[options.role ?? 'repository'];
+  const variable = (program: 'VARVE' | 'RESTIC', what: string): string | undefined =>
+    program === 'VARVE' || names.hasRestic ? io.env[`${program}_${names.prefix}${what}`] : undefined;
   if (options.passwordFile !== undefined) return fromFile(session, options.passwordFile);
   if (options.passwordCommand !== undefined) return fromCommand(session, options.passwordCommand);
-  if (env['VARVE_PASSWORD_FILE']) return fromFile(session, env['VARVE_PASSWORD_FILE']);
-  if (env['VARVE_PASSWORD']) return new Secret(env['VARVE_PASSWORD']);
-  if (env['RESTIC_PASSWORD_FILE']) return fromFile(session, env['RESTIC_PASSWORD_FILE']);
-  if (env['RESTIC_PASSWORD_COMMAND']) return fromCommand(session, env['RESTIC_PASSWORD_COMMAND']);
-  if (env['RESTIC_PASSWORD']) return new Secret(env['RESTIC_PASSWORD']);
+  for (const program of ['VARVE', 'RESTIC'] as const) {
+    const file = variable(program, 'PASSWORD_FILE');
+    if (file) return fromFile(session, file);
+    const line = variable(program, 'PASSWORD_COMMAND');
+    if (line && program === 'RESTIC') return fromCommand(session, line);
+    const text = variable(program, 'PASSWORD');
+    if (text) return new Secret(text);
+  }
   if (!canAsk(io) || options.stdinIsData) {
-    throw new AppError('REPOSITORY_PASSWORD_MISSING', 'The password of the repository was not given.', {
-      hint: 'Give it with --password-file FILE, or in the environment as VARVE_PASSWORD or VARVE_PASSWORD_FILE.',
+    const varve = `VARVE_${names.prefix}PASSWORD`;
+    throw new AppError('REPOSITORY_PASSWORD_MISSING', names.missing, {
+      hint: `Give it with ${names.option} FILE, or in the environment as ${varve} or ${varve}_FILE.`,
     });
   }
-  return askPassword(session, options.isNew);
+  const question = options.isNew && names.prefix === '' ? 'Password for the new repository: ' : names.question;
+  return askPassword(session, { question, isNew: options.isNew });
 }
 
-async function askPassword(session: Session, isNew: boolean): Promise<Secret> {
+async function askPassword(
+  session: Session,
+  { question, isNew }: { readonly question: string; readonly isNew: boolean },
+): Promise<Secret> {
   const { io, signal } = session;
-  const question = isNew ? 'Password for the new repository: ' : 'Password of the repository: ';
   const password = await askSecret(io, question, signal);
   if (password.reveal() === '') throw empty('An empty password was given.');
   if (!isNew) return password;

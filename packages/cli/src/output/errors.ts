@@ -9,8 +9,9 @@ import type { TextOutput } from '../io.ts';
 import { printable, styled } from './text.ts';
 
 /** Writes the error and yields the exit code. */
-export async function reportError(error: unknown, options: { output: TextOutput; json: boolean }): Promise<number> {
+export async function reportError(thrown: unknown, options: { output: TextOutput; json: boolean }): Promise<number> {
   const { output } = options;
+  const error = firstError(thrown);
   const appError = error instanceof AppError && error.code !== 'INTERNAL' ? error : await defect(error);
   if (options.json) {
     const body = { code: appError.code, message: appError.message, hint: appError.hint ?? null };
@@ -24,6 +25,13 @@ export async function reportError(error: unknown, options: { output: TextOutput;
   output.write(`${styled(output, ['red', 'bold'], 'error:')} ${lines(appError.message)} [${appError.code}]\n`);
   if (appError.hint !== undefined) output.write(`${styled(output, 'bold', 'hint:')} ${lines(appError.hint)}\n`);
   return appError.exitCode;
+}
+
+/** What went wrong at first, when the clean-up after it failed as well. */
+function firstError(thrown: unknown): unknown {
+  let error = thrown;
+  while (error instanceof SuppressedError) error = error.suppressed;
+  return error;
 }
 
 /** Messages may have several lines; each is made safe by itself. */

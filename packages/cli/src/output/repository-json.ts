@@ -17,6 +17,11 @@ export function snapshotJson(snapshot: Snapshot): Record<string, unknown> {
     tags: snapshot.tags,
     original: snapshot.original,
     program_version: snapshot.programVersion,
+    summary: snapshot.summary && {
+      backup_start: snapshot.summary.backupStart,
+      backup_end: snapshot.summary.backupEnd,
+      ...summaryJson(snapshot.summary),
+    },
     id: snapshot.id,
     short_id: snapshot.id.slice(0, 8),
   };

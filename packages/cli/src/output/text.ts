@@ -24,3 +24,9 @@ export function styled(output: TextOutput, style: Style, text: string): string {
 export function counted(count: number, noun: string, plural: string = `${noun}s`): string {
   return `${count.toLocaleString('en-US')} ${count === 1 ? noun : plural}`;
 }
+
+/** The first lines of a list, and how many more there are. */
+export function firstLines(lines: readonly string[], most: number): string[] {
+  const rest = lines.length - most;
+  return rest > 0 ? [...lines.slice(0, most), `… and ${rest.toLocaleString('en-US')} more`] : [...lines];
+}

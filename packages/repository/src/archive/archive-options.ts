@@ -3,7 +3,8 @@
 import type { OnProgress } from '@varve/base';
 import type { Compression } from '../pack/pack-builder.ts';
 import type { Snapshot, SnapshotSummary } from '../snapshot/snapshot.ts';
-import type { FolderLabel, Problem } from './worker-protocol.ts';
+import type { ExcludeRules, PageFiles, SelectionRules } from './selection.ts';
+import type { Comparison, Item, Notice, Problem } from './worker-protocol.ts';
 
 export interface StartArchiveOptions {
   readonly signal?: AbortSignal | undefined;
@@ -15,6 +16,16 @@ export interface StartArchiveOptions {
   /** Patterns (restic's syntax) that are matched against paths in the snapshot, of all folders added. */
   readonly excludes?: readonly string[] | undefined;
   readonly compression?: Compression | undefined;
+  /** Target size of packs in bytes, 4 to 128 MiB; 16 MiB when absent. */
+  readonly packSizeBytes?: number | undefined;
+  /** What does not count when files are compared with the parent. */
+  readonly comparison?: Partial<Comparison> | undefined;
+  /** Note access times; otherwise modification times stand in their place, as in restic. */
+  readonly withAccessTimes?: boolean | undefined;
+  /** Called for every file and folder; costs time. */
+  readonly onItem?: ((item: Item) => void) | undefined;
+  /** Read and compute everything, store nothing, take no lock. */
+  readonly dryRun?: boolean | undefined;
   /** Worker threads; the number of processors, at least 2, when absent. */
   readonly workers?: number | undefined;
   /** How long to wait for a lock that is taken; 0 when absent. */
@@ -27,17 +38,21 @@ export interface AddedItem {
   readonly dirs: number;
   readonly bytes: number;
   readonly bytesAdded: number;
-  /** Files that could not be read: the snapshot goes without them. */
+  /** Files that could not be read, which the snapshot goes without, or whose copy may be a mixture of two states. */
   readonly problems: readonly Problem[];
+  /** What users should know and what makes nothing partial. */
+  readonly notices: readonly Notice[];
 }
 
-export interface AddPathOptions {
+export interface AddPathOptions extends ExcludeRules {
   /** Path on this host: a folder with all below it, a file, a link, anything but a socket. */
   readonly source: string | Buffer;
   /** Absolute path in the snapshot. `/` for a folder whose content becomes the root. */
   readonly target: string;
   /** Patterns that are matched against paths inside the source, `/` being the source itself. */
   readonly excludes?: readonly string[] | undefined;
+  /** Files that are cut at the borders of their pages. */
+  readonly pages?: PageFiles | undefined;
 }
 
 export interface AddStreamOptions {
@@ -46,6 +61,10 @@ export interface AddStreamOptions {
   /** Permission bits; 0644 when absent. */
   readonly mode?: number | undefined;
   readonly modifiedAt?: Date | undefined;
+  /** Bytes that the stream has to yield; ARCHIVE_PRODUCER_FAILED when it does not. */
+  readonly sizeBytes?: number | undefined;
+  /** Cut every so many bytes instead of by content: a multiple of 512, at most 8 MiB. */
+  readonly pageChunkBytes?: number | undefined;
 }
 
 export interface AddBytesOptions extends Omit<AddStreamOptions, 'source'> {
@@ -58,6 +77,8 @@ export interface AddTarOptions {
   readonly source: AsyncIterable<Uint8Array>;
   /** Leading path components that are taken off every name. */
   readonly stripComponents?: number | undefined;
+  /** Files that are cut at the borders of their pages; patterns are matched against paths in the target. */
+  readonly pages?: PageFiles | undefined;
 }
 
 export interface CommitOptions {
@@ -71,16 +92,30 @@ export interface CommitOptions {
   readonly programVersion: string;
 }
 
-export interface ArchiveResult {
-  readonly snapshot: Snapshot;
+export interface FinishOptions extends CommitOptions {
+  /** Make no snapshot when it would have the same tree as the parent. */
+  readonly skipIfUnchanged?: boolean | undefined;
+}
+
+export interface ArchiveOutcome {
+  /** null after a dry run and when it was skipped. */
+  readonly snapshot: Snapshot | null;
+  /** Id of the root tree. */
+  readonly tree: string;
   readonly summary: SnapshotSummary;
   /** Not empty: the snapshot is partial. */
   readonly problems: readonly Problem[];
+  readonly notices: readonly Notice[];
 }
 
-/** A source with the place it goes to and the paths its excludes are matched against. */
+export interface ArchiveResult extends ArchiveOutcome {
+  readonly snapshot: Snapshot;
+}
+
+/** A source with the place it goes to and the rules for what is below it. */
 export interface SourceOptions {
   readonly source: Buffer;
   readonly components: readonly Buffer[];
-  readonly label: FolderLabel;
+  readonly shown: string;
+  readonly rules: SelectionRules;
 }

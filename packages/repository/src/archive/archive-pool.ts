@@ -61,5 +61,6 @@ export class ArchivePool {
 }
 
 function transfer(job: Job): ArrayBuffer[] {
-  return job.kind === 'blob' && job.bytes.byteLength === job.bytes.buffer.byteLength ? [job.bytes.buffer] : [];
+  if (job.kind !== 'blob' && job.kind !== 'pages') return [];
+  return job.bytes.byteLength === job.bytes.buffer.byteLength ? [job.bytes.buffer] : [];
 }

@@ -4,18 +4,19 @@
 import { availableParallelism } from 'node:os';
 import { cancelledError, throwIfAborted, type OnProgress } from '@varve/base';
 import { BlobClaims } from '../blob-index/blob-claims.ts';
-import { Chunker } from '../chunker/chunker.ts';
+import { Chunker, minChunkBytes } from '../chunker/chunker.ts';
 import { Libc } from '../filesystem/libc.ts';
 import type { NodeReader } from '../filesystem/read-node.ts';
 import { UserNames } from '../filesystem/user-names.ts';
-import { PackBuilder, type Compression, type FinishedPack, type PackPart } from '../pack/pack-builder.ts';
+import { joinParts } from '../pack/join-parts.ts';
+import type { Compression, FinishedPack, PackPart } from '../pack/pack-builder.ts';
 import { PackUploader } from '../pack/pack-uploader.ts';
 import type { Repository } from '../repository.ts';
 import { TreeReader } from '../restore/tree-reader.ts';
 import { TimeFormatter } from '../tree/go-time.ts';
 import { ArchivePool } from './archive-pool.ts';
 import { measureSource, type Measure, type MeasureOptions } from './measure-source.ts';
-import { controlWords, noCounts, type Counts } from './worker-protocol.ts';
+import { addCounts, controlWords, noCounts, type Comparison, type Counts, type Item } from './worker-protocol.ts';
 
 const progressIntervalMs = 100;
 /** Large enough for work to go on while packs are written, small enough for the memory (16 to 25 MiB each). */
@@ -27,7 +28,13 @@ export interface ArchiveRunOptions {
   readonly onProgress?: OnProgress | undefined;
   readonly measure?: boolean | undefined;
   readonly compression?: Compression | undefined;
+  readonly packSizeBytes?: number | undefined;
   readonly workers?: number | undefined;
+  readonly withAccessTimes?: boolean | undefined;
+  readonly comparison?: Partial<Comparison> | undefined;
+  readonly onItem?: ((item: Item) => void) | undefined;
+  /** Store nothing; every number is told as if. */
+  readonly dryRun?: boolean | undefined;
 }
 
 export class ArchiveRun {
@@ -39,6 +46,10 @@ export class ArchiveRun {
   readonly trees: TreeReader;
   /** Sums of everything so far. */
   readonly counts: Counts = noCounts();
+  readonly comparison: Comparison;
+  readonly onItem: ((item: Item) => void) | undefined;
+  readonly #dryRun: boolean;
+  readonly #packSizeBytes: number | undefined;
   readonly #claims: BlobClaims;
   readonly #uploader: PackUploader;
   readonly #uploads = new Set<Promise<void>>();
@@ -51,16 +62,22 @@ export class ArchiveRun {
   /** What the inputs come to, as far as they were counted. */
   readonly #expected: Measure = { files: 0, bytes: 0 };
   #measuring = 0;
+  #zeroChunk: Promise<string> | undefined;
   #lastProgressMs = 0;
 
   constructor(options: ArchiveRunOptions) {
     const { repository, signal } = options;
     this.repository = repository;
     this.signal = signal;
+    const { comparison, withAccessTimes = false, packSizeBytes } = options;
+    this.comparison = { ignoreCtime: false, ignoreInode: false, ...comparison };
+    this.onItem = options.onItem;
+    this.#dryRun = options.dryRun ?? false;
+    this.#packSizeBytes = packSizeBytes;
     this.#onProgress = options.onProgress;
     this.#measures = options.onProgress !== undefined && options.measure === true;
     this.trees = new TreeReader(repository, signal);
-    this.reader = { libc: Libc.load(), times: new TimeFormatter(), users: new UserNames() };
+    this.reader = { libc: Libc.load(), times: new TimeFormatter(), users: new UserNames(), withAccessTimes };
     this.#claims = new BlobClaims(repository.index);
     this.#uploader = new PackUploader(repository, { signal, onStored: () => this.pool.packSettled() });
     const threads = Math.max(1, options.workers ?? Math.max(2, availableParallelism()));
@@ -73,6 +90,10 @@ export class ArchiveRun {
         claims: this.#claims.share(),
         control: new SharedArrayBuffer(controlWords.total * 4),
         compression: options.compression ?? 'auto',
+        packSizeBytes,
+        comparison: this.comparison,
+        withAccessTimes,
+        tellsItems: options.onItem !== undefined,
         maxUnstoredPacks: threads + unstoredPacksBesideWorkers,
       },
       onEvent: (event) => {
@@ -84,8 +105,8 @@ export class ArchiveRun {
     signal.addEventListener('abort', this.#onAbort, { once: true });
   }
 
-  /** Stores a tree in the background and yields its id at once. */
-  storeTree(bytes: Buffer): { readonly id: string; readonly isNew: boolean } {
+  /** Stores a tree in the background and yields its id at once. `onStored` gets what it cost: nothing when it was known. */
+  storeTree(bytes: Buffer, onStored?: (counts: Counts) => void): string {
     const hash = this.repository.engine.sha256(bytes);
     const isNew = this.#claims.claim('tree', hash);
     if (isNew) {
@@ -94,13 +115,16 @@ export class ArchiveRun {
       const stored = this.pool
         .run<'blob'>(() => ({ kind: 'blob', type: 'tree', bytes: own, id: hash }))
         .then(
-          ({ counts }) => this.add(counts),
+          ({ counts }) => {
+            this.add(counts);
+            onStored?.(counts);
+          },
           (error: unknown) => this.pool.fail(error),
         )
         .finally(() => this.#background.delete(stored));
       this.#background.add(stored);
-    }
-    return { id: hash.toString('hex'), isNew };
+    } else onStored?.(noCounts());
+    return hash.toString('hex');
   }
 
   /** Stores a chunk, which it takes over, and yields its id. `counts` gets what it cost. */
@@ -109,6 +133,19 @@ export class ArchiveRun {
     addCounts(counts, result.counts);
     this.add(result.counts);
     return result.id;
+  }
+
+  /** Stores the chunk that holes consist of. */
+  storeZeroChunk(counts: Counts): Promise<string> {
+    return (this.#zeroChunk ??= this.storeData(new Uint8Array(minChunkBytes), counts));
+  }
+
+  /** Stores bytes, which it takes over, cut every `chunkBytes`, and yields the ids. */
+  async storePages(bytes: Uint8Array<ArrayBuffer>, chunkBytes: number, counts: Counts): Promise<readonly string[]> {
+    const result = await this.pool.run<'pages'>(() => ({ kind: 'pages', bytes, chunkBytes }));
+    addCounts(counts, result.counts);
+    this.add(result.counts);
+    return result.ids;
   }
 
   /** Adds to the sums and reports progress. */
@@ -152,35 +189,25 @@ export class ArchiveRun {
     while (this.#background.size > 0) await Promise.all(this.#background);
     throwIfAborted(this.signal);
     await this.pool.flush();
-    this.#joinParts();
+    const { engine, key } = this.repository;
+    const options = { engine, key, packSizeBytes: this.#packSizeBytes };
+    for (const pack of joinParts(this.#parts, options)) this.#upload(pack);
+    this.#parts.length = 0;
     while (this.#uploads.size > 0) await Promise.all(this.#uploads);
     await this.#uploader.flush();
     throwIfAborted(this.signal);
     if (this.#onProgress) this.#report(undefined);
   }
 
-  /** Ends threads and uploads; idempotent. After it nothing more is written. */
-  async close(): Promise<void> {
+  /**
+   * Ends threads and uploads; idempotent. With `keepsStored`, packs that are durable and in no index file yet are noted in
+   * one, so that the next run finds them. After it nothing more is written.
+   */
+  async close({ keepsStored }: { readonly keepsStored: boolean }): Promise<void> {
     this.signal.removeEventListener('abort', this.#onAbort);
     await this.pool.close();
     await Promise.allSettled([...this.#uploads, ...this.#background]);
-    await this.#uploader.settle();
-  }
-
-  /** What the threads have left becomes as few packs as possible, so that small snapshots do not litter the repository. */
-  #joinParts(): void {
-    const { engine, key } = this.repository;
-    for (const type of ['data', 'tree'] as const) {
-      const builder = new PackBuilder({ engine, key, type });
-      for (const part of this.#parts.filter((candidate) => candidate.type === type)) {
-        if (builder.blobCount > 0 && builder.sizeBytes + part.bytes.length > builder.packSizeBytes) {
-          this.#upload(builder.finish());
-        }
-        builder.addPart(part);
-      }
-      if (builder.blobCount > 0) this.#upload(builder.finish());
-    }
-    this.#parts.length = 0;
+    await this.#uploader.settle({ writesIndex: keepsStored });
   }
 
   #report(current: string | undefined): void {
@@ -192,14 +219,14 @@ export class ArchiveRun {
   }
 
   #upload(pack: FinishedPack): void {
+    if (this.#dryRun) {
+      this.pool.packSettled();
+      return;
+    }
     const upload = this.#uploader
       .add(pack)
       .catch((error: unknown) => this.pool.fail(error))
       .finally(() => this.#uploads.delete(upload));
     this.#uploads.add(upload);
   }
-}
-
-export function addCounts(sum: Counts, counts: Counts): void {
-  for (const key of Object.keys(counts) as (keyof Counts)[]) sum[key] += counts[key];
 }

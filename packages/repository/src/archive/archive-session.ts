@@ -5,13 +5,12 @@ import { lstatSync } from 'node:fs';
 import { AppError, cancelledError, messageOf, throwIfAborted } from '@varve/base';
 import { pathComponents } from '../filesystem/byte-path.ts';
 import { ExcludePatterns } from '../filesystem/exclude-patterns.ts';
-import { goModeOf } from '../filesystem/file-mode.ts';
 import { readNode } from '../filesystem/read-node.ts';
 import { isSystemError } from '../filesystem/system-error.ts';
 import { lockRepository, type RepositoryLock } from '../lock/repository-lock.ts';
 import type { Repository } from '../repository.ts';
 import { findNodeByPath } from '../restore/find-node.ts';
-import type { SnapshotSummary } from '../snapshot/snapshot.ts';
+import type { Snapshot, SnapshotSummary } from '../snapshot/snapshot.ts';
 import { systemIdentity } from '../store/identity.ts';
 import { printableName } from '../tree/go-quote.ts';
 import { isSafeName } from '../tree/node-name.ts';
@@ -22,19 +21,24 @@ import type {
   AddPathOptions,
   AddStreamOptions,
   AddTarOptions,
+  ArchiveOutcome,
   ArchiveResult,
   CommitOptions,
+  FinishOptions,
   SourceOptions,
   StartArchiveOptions,
 } from './archive-options.ts';
-import { ArchiveRun, addCounts } from './archive-run.ts';
-import { exclusionOf } from './measure-source.ts';
-import { saveFile } from './save-file.ts';
+import { ArchiveRun } from './archive-run.ts';
+import { added, itemsInSnapshot } from './added-item.ts';
 import { FolderWalk, type DirCounts } from './folder-walk.ts';
+import { formatDate, madeNode } from './made-nodes.ts';
+import { saveFile } from './save-file.ts';
+import { Selection } from './selection.ts';
+import { assertPageChunkBytes, deviceOf, encodeRules, makeRules } from './selection-rules.ts';
 import { StreamSaver } from './stream-saver.ts';
 import { TarSaver } from './tar-saver.ts';
 import { TargetTree } from './target-tree.ts';
-import { noCounts, type Counts, type Problem } from './worker-protocol.ts';
+import { noCounts, type Notice, type Problem } from './worker-protocol.ts';
 
 /**
  * Starts a snapshot: takes a shared lock and reads the index. REPOSITORY_LOCKED, REPOSITORY_VERSION_UNSUPPORTED for
@@ -45,13 +49,15 @@ export async function startArchive(repository: Repository, options: StartArchive
   const { signal } = options;
   // Patterns that cannot be understood fail here and not in a thread.
   void new ExcludePatterns(options.excludes ?? []);
-  const lock = await lockRepository(repository, { exclusive: false, signal, waitMs: options.lockWaitMs });
+  const lock = options.dryRun
+    ? null
+    : await lockRepository(repository, { exclusive: false, signal, waitMs: options.lockWaitMs });
   try {
     await repository.loadIndex({ signal });
     throwIfAborted(signal);
     return new ArchiveSession(repository, lock, options);
   } catch (error) {
-    await lock.release();
+    await lock?.release();
     throw error;
   }
 }
@@ -59,13 +65,14 @@ export async function startArchive(repository: Repository, options: StartArchive
 /** Made by {@link startArchive}. Targets are absolute paths in the snapshot; missing folders above them are made. */
 export class ArchiveSession implements AsyncDisposable {
   readonly #repository: Repository;
-  readonly #lock: RepositoryLock;
+  readonly #lock: RepositoryLock | null;
   readonly #options: StartArchiveOptions;
   readonly #run: ArchiveRun;
   readonly #signal: AbortSignal;
   readonly #tree = new TargetTree();
   readonly #inputs = new Set<Promise<unknown>>();
   readonly #problems: Problem[] = [];
+  readonly #notices: Notice[] = [];
   readonly #dirs: DirCounts = { dirsNew: 0, dirsChanged: 0, dirsUnmodified: 0 };
   readonly #startedAt = new Date();
   #rootTree: string | undefined;
@@ -73,35 +80,32 @@ export class ArchiveSession implements AsyncDisposable {
   #isOver = false;
   #ending: Promise<void> | undefined;
 
-  constructor(repository: Repository, lock: RepositoryLock, options: StartArchiveOptions) {
+  constructor(repository: Repository, lock: RepositoryLock | null, options: StartArchiveOptions) {
     this.#repository = repository;
     this.#lock = lock;
     this.#options = options;
-    this.#signal = AbortSignal.any([lock.signal, ...(options.signal ? [options.signal] : [])]);
-    const { onProgress, measure, compression, workers } = options;
-    this.#run = new ArchiveRun({ repository, signal: this.#signal, onProgress, measure, compression, workers });
+    this.#signal = AbortSignal.any([lock?.signal, options.signal].filter((signal) => signal !== undefined));
+    this.#run = new ArchiveRun({ ...options, repository, signal: this.#signal });
   }
 
   /** Adds something of this host. ARCHIVE_SOURCE_MISSING when it is not there or cannot be read at all. */
   addPath(options: AddPathOptions): Promise<AddedItem> {
     const components = targetComponents(options.target);
-    const session = this.#options.excludes ?? [];
-    const label = {
-      shown: printableName(Buffer.from(options.source)),
-      excludes: [
-        ...(session.length > 0 ? [{ patterns: session, path: options.target }] : []),
-        ...(options.excludes?.length ? [{ patterns: options.excludes, path: '/' }] : []),
-      ],
-    };
-    return this.addSource({ source: Buffer.from(options.source), components, label });
+    const shown = printableName(Buffer.from(options.source));
+    const excludes = [
+      { patterns: this.#options.excludes, place: options.target },
+      { patterns: options.excludes, place: '/' },
+    ];
+    return this.#input(async () => {
+      const source = Buffer.from(options.source);
+      const devices = options.oneFileSystem ? deviceOf(source) : null;
+      return this.#addSource({ source, components, shown, rules: makeRules({ ...options, excludes, devices }) });
+    });
   }
 
   /** As {@link ArchiveSession.addPath}, for {@link backupPaths}. */
   addSource(options: SourceOptions): Promise<AddedItem> {
-    return this.#input(async () => {
-      for (const { patterns } of options.label.excludes) void new ExcludePatterns(patterns);
-      return this.#addSource(options);
-    });
+    return this.#input(() => this.#addSource(options));
   }
 
   /** Tells the metadata of a folder of the host above a source, for {@link backupPaths}. */
@@ -114,20 +118,24 @@ export class ArchiveSession implements AsyncDisposable {
     const components = targetComponents(options.target);
     return this.#input(async () => {
       const counts = noCounts();
-      using saver = new StreamSaver(this.#run, counts);
+      const { sizeBytes } = options;
+      const pageChunkBytes = options.pageChunkBytes === undefined ? 0 : assertPageChunkBytes(options.pageChunkBytes);
+      using saver = new StreamSaver(this.#run, { counts, pageChunkBytes });
+      if (sizeBytes !== undefined) this.#run.expect({ files: 1, bytes: sizeBytes });
       for await (const bytes of options.source) {
         throwIfAborted(this.#signal);
         await saver.write(bytes);
-        this.#run.expect({ files: 0, bytes: bytes.length });
+        if (sizeBytes === undefined) this.#run.expect({ files: 0, bytes: bytes.length });
         this.#run.add({ ...noCounts(), bytes: bytes.length }, options.target);
       }
       const saved = await saver.finish();
-      const mode = goModeOf(0o100000 | ((options.mode ?? 0o644) & 0o7777));
-      const node = this.#madeNode('file', { mode, time: options.modifiedAt ?? this.#startedAt });
+      assertSize(options.target, { expected: sizeBytes, actual: saved.size });
+      const stMode = 0o100000 | ((options.mode ?? 0o644) & 0o7777);
+      const node = madeNode('file', { stMode, time: this.#formatTime(options.modifiedAt ?? this.#startedAt) });
       this.#tree.place(components, { ...node, ...saved, links: 1 });
-      this.#run.expect({ files: 1, bytes: 0 });
+      if (sizeBytes === undefined) this.#run.expect({ files: 1, bytes: 0 });
       this.#run.add({ ...noCounts(), filesNew: 1 });
-      return added({ ...counts, filesNew: 1, bytes: saved.size }, { dirs: 0, problems: [] });
+      return added({ ...counts, filesNew: 1, bytes: saved.size }, { dirs: 0 });
     });
   }
 
@@ -144,7 +152,7 @@ export class ArchiveSession implements AsyncDisposable {
   addTar(options: AddTarOptions): Promise<AddedItem> {
     const components = targetComponents(options.target);
     return this.#input(async () => {
-      const saver = new TarSaver(this.#run);
+      const saver = new TarSaver(this.#run, makeRules({ excludes: [], pages: options.pages }));
       const signal = this.#signal;
       async function* abortable(): AsyncGenerator<Uint8Array> {
         for await (const bytes of options.source) {
@@ -157,7 +165,7 @@ export class ArchiveSession implements AsyncDisposable {
       const saved = await saver.save(abortable(), { stripComponents, defaults });
       this.#placeFolder(components, saved.rootNode ?? this.#defaultFolder(this.#startedAt), saved.treeId);
       this.#dirs.dirsNew += saved.dirs;
-      return added(saved.counts, { dirs: saved.dirs, problems: [] });
+      return added(saved.counts, { dirs: saved.dirs });
     });
   }
 
@@ -166,6 +174,13 @@ export class ArchiveSession implements AsyncDisposable {
    * Throws the failure of any input, with no snapshot made. The session is over afterwards, whatever happens.
    */
   async commit(options: CommitOptions): Promise<ArchiveResult> {
+    const outcome = await this.finish(options);
+    if (outcome.snapshot) return { ...outcome, snapshot: outcome.snapshot };
+    throw new AppError('INTERNAL', 'A dry run was committed.');
+  }
+
+  /** As {@link ArchiveSession.commit}, but a dry run has no snapshot, nor what is skipped because nothing changed. */
+  async finish(options: FinishOptions): Promise<ArchiveOutcome> {
     if (this.#isOver) throw new AppError('INTERNAL', 'The archive session is over.');
     this.#isOver = true;
     try {
@@ -175,18 +190,11 @@ export class ArchiveSession implements AsyncDisposable {
       const tree = this.#finishTree(options.time);
       await this.#run.flush();
       const summary = this.#summary();
-      const uid = process.getuid?.();
-      const gid = process.getgid?.();
-      const { hostname, paths, tags, excludes, programVersion } = options;
-      const username = options.username ?? systemIdentity().username;
-      const parent = this.#options.parent?.id;
-      const time = this.#formatTime(options.time);
       throwIfAborted(this.#signal);
-      const snapshot = await this.#repository.saveSnapshot(
-        { time, parent, tree, paths, hostname, username, uid, gid, excludes, tags, programVersion, summary },
-        { signal: this.#signal },
-      );
-      return { snapshot, summary, problems: this.#problems };
+      const { parent, dryRun } = this.#options;
+      const isSkipped = dryRun || (options.skipIfUnchanged && parent?.tree === tree);
+      const snapshot = isSkipped ? null : await this.#saveSnapshot(options, { tree, summary });
+      return { snapshot, tree, summary, problems: this.#problems, notices: this.#notices };
     } finally {
       await this.#end();
     }
@@ -205,9 +213,10 @@ export class ArchiveSession implements AsyncDisposable {
 
   #end(): Promise<void> {
     this.#ending ??= (async () => {
-      await this.#run.close();
+      // Without the lock nothing keeps a prune from removing what is in no index file.
+      await this.#run.close({ keepsStored: this.#lock?.signal.aborted === false });
       await Promise.allSettled(this.#inputs);
-      await this.#lock.release();
+      await this.#lock?.release();
     })();
     return this.#ending;
   }
@@ -227,35 +236,68 @@ export class ArchiveSession implements AsyncDisposable {
     return input;
   }
 
-  async #addSource({ source, components, label }: SourceOptions): Promise<AddedItem> {
+  #saveSnapshot(
+    options: CommitOptions,
+    { tree, summary }: { tree: string; summary: SnapshotSummary },
+  ): Promise<Snapshot> {
+    const { hostname, paths, tags, excludes, programVersion } = options;
+    const username = options.username ?? systemIdentity().username;
+    const uid = process.getuid?.();
+    const gid = process.getgid?.();
+    const parent = this.#options.parent?.id;
+    const time = this.#formatTime(options.time);
+    return this.#repository.saveSnapshot(
+      { time, parent, tree, paths, hostname, username, uid, gid, excludes, tags, programVersion, summary },
+      { signal: this.#signal },
+    );
+  }
+
+  async #addSource(options: SourceOptions): Promise<AddedItem> {
+    const { source, components, shown, rules } = options;
     const name = components.at(-1) ?? Buffer.from('/');
-    const node = this.#sourceNode(source, name, label.shown);
-    if (node.type === 'dir') return this.#addFolder({ source, components, label }, node);
+    const node = this.#sourceNode(source, name, shown);
+    if (node.type === 'dir') return this.#addFolder(options, node);
     if (components.length === 0) {
-      throw new AppError('USAGE_INVALID', `${label.shown} is not a folder and cannot become the root of a snapshot.`);
+      throw new AppError('USAGE_INVALID', `${shown} is not a folder and cannot become the root of a snapshot.`);
     }
     if (node.type !== 'file') {
       this.#tree.place(components, node);
-      return added(noCounts(), { dirs: 0, problems: [] });
+      return added(noCounts(), { dirs: 0 });
     }
     const parent = await this.#parentNode(components);
-    const saved = await saveFile(this.#run, { path: source, node, parent });
+    const pageChunkBytes = new Selection(rules).pageChunkBytes([name]);
+    const saved = await saveFile(this.#run, {
+      path: source,
+      shown,
+      node,
+      parent,
+      pageChunkBytes,
+      onItem: itemsInSnapshot(this.#run.onItem, { shown, components }),
+    });
     this.#tree.place(components, saved.node);
-    return added(saved.counts, { dirs: 0, problems: [] });
+    this.#remark(saved);
+    return added(saved.counts, { dirs: 0, ...saved });
   }
 
-  async #addFolder({ source, components, label }: SourceOptions, node: TreeNode): Promise<AddedItem> {
+  async #addFolder({ source, components, shown, rules }: SourceOptions, node: TreeNode): Promise<AddedItem> {
     const parent = components.length === 0 ? this.#options.parent?.tree : (await this.#parentNode(components))?.subtree;
-    this.#run.measure({ path: source, isExcluded: exclusionOf(source, label) });
-    const walk = new FolderWalk(this.#run);
-    const treeId = await walk.save({ path: source, label, parentTree: parent });
+    this.#run.measure({ path: source, selection: new Selection(rules) });
+    const label = { shown, rules: encodeRules(rules), below: '' };
+    const onItem = itemsInSnapshot(this.#run.onItem, { shown, components });
+    const walk = new FolderWalk(this.#run, { path: source, label, parentTree: parent, onItem });
+    const treeId = await walk.save();
     this.#placeFolder(components, node, treeId);
-    this.#problems.push(...walk.problems);
+    this.#remark(walk);
     this.#dirs.dirsNew += walk.dirs.dirsNew;
     this.#dirs.dirsChanged += walk.dirs.dirsChanged;
     this.#dirs.dirsUnmodified += walk.dirs.dirsUnmodified;
     const dirs = walk.dirs.dirsNew + walk.dirs.dirsChanged + walk.dirs.dirsUnmodified;
-    return added(walk.counts, { dirs, problems: walk.problems });
+    return added(walk.counts, { dirs, problems: walk.problems, notices: walk.notices });
+  }
+
+  #remark({ problems, notices }: Pick<AddedItem, 'problems' | 'notices'>): void {
+    for (const problem of problems) this.#problems.push(problem);
+    for (const notice of notices) this.#notices.push(notice);
   }
 
   #sourceNode(path: Buffer, name: Buffer, shown: string): TreeNode {
@@ -293,7 +335,7 @@ export class ArchiveSession implements AsyncDisposable {
   }
 
   #finishTree(time: Date): string {
-    const store = (tree: Buffer): string => this.#run.storeTree(tree).id;
+    const store = (tree: Buffer): string => this.#run.storeTree(tree);
     if (this.#rootTree !== undefined) {
       if (!this.#tree.isEmpty) throw new AppError('USAGE_INVALID', 'Nothing can be placed beside an input at /.');
       return this.#rootTree;
@@ -320,46 +362,19 @@ export class ArchiveSession implements AsyncDisposable {
   }
 
   #formatTime(time: Date): string {
-    return this.#run.reader.times.format(BigInt(time.getTime()) * 1_000_000n);
+    return formatDate(this.#run.reader.times, time);
   }
 
   #defaultFolder(time: Date): TreeNode {
-    return this.#madeNode('dir', { mode: goModeOf(0o040755), time });
-  }
-
-  #madeNode(type: 'file' | 'dir', { mode, time }: { mode: number; time: Date }): TreeNode {
-    const text = this.#formatTime(time);
-    return {
-      name: Buffer.alloc(0),
-      type,
-      mode,
-      mtime: text,
-      atime: text,
-      ctime: text,
-      uid: 0,
-      gid: 0,
-      user: 'root',
-      group: 'root',
-      inode: 0n,
-      deviceId: 0n,
-      size: 0,
-      links: 0,
-      device: 0n,
-      content: type === 'file' ? [] : null,
-    };
+    return madeNode('dir', { stMode: 0o040755, time: this.#formatTime(time) });
   }
 }
 
-function added(counts: Counts, { dirs, problems }: { dirs: number; problems: readonly Problem[] }): AddedItem {
-  const sum = noCounts();
-  addCounts(sum, counts);
-  return {
-    files: sum.filesNew + sum.filesChanged + sum.filesUnmodified,
-    dirs,
-    bytes: sum.bytes,
-    bytesAdded: sum.bytesAdded,
-    problems,
-  };
+function assertSize(target: string, { expected, actual }: { expected: number | undefined; actual: number }): void {
+  if (expected === undefined || expected === actual) return;
+  throw new AppError('ARCHIVE_PRODUCER_FAILED', `${target} came with ${actual} bytes instead of ${expected}.`, {
+    hint: 'What produces it ended early or went on too long; nothing was saved.',
+  });
 }
 
 function targetComponents(target: string): Buffer[] {

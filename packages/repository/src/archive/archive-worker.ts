@@ -53,11 +53,12 @@ function start(port: NonNullable<typeof parentPort>, setup: WorkerSetup): void {
   if (!key) throw new AppError('INTERNAL', 'The key that a worker thread got is not valid.');
   const index = BlobIndex.attach(setup.index);
   const claims = new BlobClaims(index, setup.claims);
-  const writer = new BlobWriter({ engine: loadEngine(), key, claims, compression: setup.compression, onPack, onPart });
-  const reader = { libc: Libc.load(), times: new TimeFormatter(), users: new UserNames() };
+  const { compression, packSizeBytes, comparison, tellsItems, withAccessTimes } = setup;
+  const writer = new BlobWriter({ engine: loadEngine(), key, claims, compression, packSizeBytes, onPack, onPart });
+  const reader = { libc: Libc.load(), times: new TimeFormatter(), users: new UserNames(), withAccessTimes };
   const chunker = new Chunker(setup.polynomial);
   const files = new FileSaver({ chunker, writer, reader, throwIfAborted });
-  const folders = new FolderSaver({ files, writer, index, reader, throwIfAborted });
+  const folders = new FolderSaver({ files, writer, index, reader, throwIfAborted, comparison, tellsItems });
   serveJobs<Job, JobResult>(port, (job) => {
     throwIfAborted();
     return run(job, { writer, folders });
@@ -76,6 +77,10 @@ function run(job: Job, { writer, folders }: { writer: BlobWriter; folders: Folde
       if (job.id) writer.storeClaimed(job.type, id, job.bytes, counts);
       else writer.store(job.type, id, job.bytes, counts);
       return { kind: 'blob', id: Buffer.from(id).toString('hex'), counts };
+    }
+    case 'pages': {
+      const counts = noCounts();
+      return { kind: 'pages', ids: writer.storePages(job.bytes, job.chunkBytes, counts), counts };
     }
     case 'flush':
       writer.flush();

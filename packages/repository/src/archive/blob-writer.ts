@@ -12,6 +12,7 @@ export interface BlobWriterOptions {
   readonly key: MasterKey;
   readonly claims: BlobClaims;
   readonly compression: Compression;
+  readonly packSizeBytes?: number | undefined;
   /** Takes a pack; may block until there is room for it. */
   readonly onPack: (pack: FinishedPack) => void;
   /** Takes what is left at the end. */
@@ -24,10 +25,10 @@ export class BlobWriter {
 
   constructor(options: BlobWriterOptions) {
     this.#options = options;
-    const { engine, key, compression } = options;
+    const { engine, key, compression, packSizeBytes } = options;
     this.#builders = {
-      data: new PackBuilder({ engine, key, compression, type: 'data' }),
-      tree: new PackBuilder({ engine, key, compression, type: 'tree' }),
+      data: new PackBuilder({ engine, key, compression, packSizeBytes, type: 'data' }),
+      tree: new PackBuilder({ engine, key, compression, packSizeBytes, type: 'tree' }),
     };
   }
 
@@ -38,6 +39,18 @@ export class BlobWriter {
   /** Stores the blob unless the repository or another thread has it, and adds to `counts`. */
   store(type: BlobType, id: Uint8Array, plaintext: Uint8Array, counts: Counts): void {
     if (this.#options.claims.claim(type, id)) this.storeClaimed(type, id, plaintext, counts);
+  }
+
+  /** Stores bytes that are cut every `chunkBytes`, and yields the ids. */
+  storePages(bytes: Uint8Array, chunkBytes: number, counts: Counts): string[] {
+    const ids: string[] = [];
+    for (let at = 0; at < bytes.length; at += chunkBytes) {
+      const chunk = bytes.subarray(at, at + chunkBytes);
+      const id = this.hash(chunk);
+      this.store('data', id, chunk, counts);
+      ids.push(id.toString('hex'));
+    }
+    return ids;
   }
 
   /** Stores a blob that was claimed for this thread. */

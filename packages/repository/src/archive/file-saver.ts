@@ -2,17 +2,17 @@
 // file at a time, straight into the chunker's memory.
 
 import { closeSync, fstatSync, readSync, type BigIntStats } from 'node:fs';
-import { minChunkBytes, type Chunker } from '../chunker/chunker.ts';
+import type { Chunker } from '../chunker/chunker.ts';
+import { isZeroChunk, zeroChunkId } from '../chunker/zero-chunk.ts';
 import { openForReading } from '../filesystem/open-file.ts';
 import { readNode, type NodeReader } from '../filesystem/read-node.ts';
 import { systemError } from '../filesystem/system-error.ts';
 import { encodeNode } from '../tree/encode-tree.ts';
 import type { BlobWriter } from './blob-writer.ts';
+import { compareReads, maxReads, rereadLimitBytes, type ReadOutcome } from './stable-read.ts';
 import type { Counts } from './worker-protocol.ts';
 
 const readBytes = 1024 * 1024;
-/** Id of the smallest chunk of zeros: what sparse files consist of. */
-const zeroChunkId = Buffer.from('07854d2fef297a06ba81685e660c332de36d5d18d546927d30daad6d7fda1541', 'hex');
 
 export interface FileSaverOptions {
   readonly chunker: Chunker;
@@ -22,29 +22,47 @@ export interface FileSaverOptions {
   readonly throwIfAborted: () => void;
 }
 
+export interface FileToSave {
+  readonly path: Buffer;
+  readonly name: Buffer;
+  /** Above 0: cut every so many bytes. */
+  readonly pageChunkBytes: number;
+}
+
+interface Content {
+  readonly content: string[];
+  readonly size: number;
+}
+
 export class FileSaver {
   readonly #options: FileSaverOptions;
+  #pages: Buffer | undefined;
 
   constructor(options: FileSaverOptions) {
     this.#options = options;
   }
 
   /** The JSON of the file's node. Throws the system's error when it cannot be read, and when it is no file any more. */
-  save(path: Buffer, name: Buffer, counts: Counts): string {
+  save({ path, name, pageChunkBytes }: FileToSave, counts: Counts): { json: string; outcome: ReadOutcome } {
     const fd = openForReading(path);
     try {
-      const stat = fstatSync(fd, { bigint: true });
-      if (!stat.isFile()) throw systemError('ESTALE', 'open', 'replaced by something that is not a file');
-      const { content, size } = this.#saveContent(fd, stat, counts);
-      counts.bytes += size;
-      const node = readNode(this.#options.reader, { path, name, stat });
-      return encodeNode({ ...node, content, size });
+      for (let reads = 1; ; reads++) {
+        const stat = fstatSync(fd, { bigint: true });
+        if (!stat.isFile()) throw systemError('ESTALE', 'open', 'replaced by something that is not a file');
+        const { content, size } =
+          pageChunkBytes > 0 ? this.#savePages(fd, pageChunkBytes, counts) : this.#saveContent(fd, stat, counts);
+        const outcome = compareReads(stat, fstatSync(fd, { bigint: true }), size);
+        if (outcome === 'mixed' && reads < maxReads && size <= rereadLimitBytes) continue;
+        counts.bytes += size;
+        const node = readNode(this.#options.reader, { path, name, stat });
+        return { json: encodeNode({ ...node, content, size }), outcome };
+      }
     } finally {
       closeSync(fd);
     }
   }
 
-  #saveContent(fd: number, stat: BigIntStats, counts: Counts): { content: string[]; size: number } {
+  #saveContent(fd: number, stat: BigIntStats, counts: Counts): Content {
     const { chunker } = this.#options;
     const content: string[] = [];
     const sizeHint = Number(stat.size);
@@ -53,7 +71,7 @@ export class FileSaver {
       for (let atEnd = false; !atEnd;) {
         const space = chunker.space();
         const wanted = Math.min(space.length, readBytes);
-        const count = readSync(fd, space, 0, wanted, null);
+        const count = readSync(fd, space, 0, wanted, size);
         chunker.filled(count);
         size += count;
         // A short read past the expected size is the end; one before it need not be (network file systems).
@@ -71,10 +89,31 @@ export class FileSaver {
     const { chunker, writer, throwIfAborted } = this.#options;
     for (let chunk = chunker.next({ atEnd }); chunk; chunk = chunker.next({ atEnd })) {
       throwIfAborted();
-      const isZero = chunk.length === minChunkBytes && chunker.isZero(chunk);
-      const id = isZero ? zeroChunkId : writer.hash(chunk);
+      const id = isZeroChunk(chunker, chunk) ? zeroChunkId : writer.hash(chunk);
       writer.store('data', id, chunk, counts);
       content.push(id.toString('hex'));
     }
+  }
+
+  #savePages(fd: number, chunkBytes: number, counts: Counts): Content {
+    const content: string[] = [];
+    const bytes = this.#pageBuffer(chunkBytes);
+    for (let size = 0; ;) {
+      let filled = 0;
+      for (let count = -1; count !== 0 && filled < bytes.length; filled += count) {
+        count = readSync(fd, bytes, filled, bytes.length - filled, size + filled);
+      }
+      this.#options.throwIfAborted();
+      for (const id of this.#options.writer.storePages(bytes.subarray(0, filled), chunkBytes, counts)) content.push(id);
+      size += filled;
+      if (filled < bytes.length) return { content, size };
+    }
+  }
+
+  /** As many chunks as are read at once, at least one. */
+  #pageBuffer(chunkBytes: number): Buffer {
+    const size = Math.max(1, Math.floor(readBytes / chunkBytes)) * chunkBytes;
+    if (this.#pages?.length !== size) this.#pages = Buffer.alloc(size);
+    return this.#pages;
   }
 }

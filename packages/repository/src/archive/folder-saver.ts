@@ -1,26 +1,30 @@
 // Lists one folder in a worker thread: makes the nodes of its entries, takes unchanged files from the parent snapshot's
 // tree, saves small files, and leaves subfolders, large files and large numbers of files to further jobs.
 
-import { lstatSync, readdirSync, type BigIntStats } from 'node:fs';
+import { lstatSync, readdirSync } from 'node:fs';
 import type { BlobIndex } from '../blob-index/blob-index.ts';
 import { joinPath } from '../filesystem/byte-path.ts';
-import { ExcludePatterns } from '../filesystem/exclude-patterns.ts';
 import { isSystemError } from '../filesystem/system-error.ts';
-import { readNode, type NodeReader } from '../filesystem/read-node.ts';
-import { decodeTree } from '../tree/decode-tree.ts';
-import { encodeNode, joinNodes, openNode } from '../tree/encode-tree.ts';
+import { nodeOfStat, readNode, type FoundEntry, type NodeReader } from '../filesystem/read-node.ts';
+import { encodeNode, joinNodes, nodeHead, openNode } from '../tree/encode-tree.ts';
 import { printableName } from '../tree/go-quote.ts';
-import type { TreeNode } from '../tree/tree-node.ts';
 import type { BlobWriter } from './blob-writer.ts';
 import type { FileSaver } from './file-saver.ts';
-import { isUnchanged } from './unchanged.ts';
+import { ParentTree } from './parent-tree.ts';
+import { noRules, Selection, type FolderSelection, type SelectionRules } from './selection.ts';
+import { remarksOn } from './stable-read.ts';
+import { compareWithParent, incompleteNotice } from './unchanged.ts';
 import {
+  addCounts,
   noCounts,
+  type Comparison,
   type Counts,
   type FilesResult,
   type FolderLabel,
   type FolderResult,
+  type Item,
   type Job,
+  type Notice,
   type Problem,
 } from './worker-protocol.ts';
 
@@ -34,24 +38,33 @@ export interface FolderSaverOptions {
   readonly index: BlobIndex;
   readonly reader: NodeReader;
   readonly throwIfAborted: () => void;
+  readonly comparison: Comparison;
+  readonly tellsItems: boolean;
 }
 
-interface Listing {
+/** What a job finds out beside its nodes. */
+interface Findings {
+  readonly shown: string;
+  readonly counts: Counts;
+  readonly problems: Problem[];
+  readonly notices: Notice[];
+  readonly items: Item[];
+}
+
+interface Listing extends Findings {
   readonly path: Buffer;
-  readonly label: FolderLabel;
-  readonly parents: ReadonlyMap<string, TreeNode>;
+  readonly selection: FolderSelection;
+  readonly parent: ParentTree;
   readonly nodes: string[];
   readonly subfolders: FolderResult['subfolders'][number][];
   readonly deferred: FolderResult['deferred'][number][];
-  readonly problems: Problem[];
-  readonly counts: Counts;
   filesRead: number;
   bytesRead: number;
 }
 
 export class FolderSaver {
   readonly #options: FolderSaverOptions;
-  readonly #patterns = new Map<string, ExcludePatterns>();
+  readonly #selections = new Map<string, Selection>([['', new Selection(noRules)]]);
 
   constructor(options: FolderSaverOptions) {
     this.#options = options;
@@ -61,18 +74,17 @@ export class FolderSaver {
   saveFolder(job: Extract<Job, { kind: 'folder' }>): FolderResult {
     const path = Buffer.from(job.path);
     const names = readdirSync(path, { encoding: 'buffer' }).sort(Buffer.compare);
-    const parents = new Map(
-      job.parent ? decodeTree(job.parent).map((node) => [node.name.toString('latin1'), node]) : [],
-    );
+    const parent = new ParentTree(job.parent?.tree, this.#options.index);
+    const findings = newFindings(job.label);
+    const onNotice = (notice: Notice): void => void findings.notices.push(notice);
     const listing: Listing = {
+      ...findings,
       path,
-      label: job.label,
-      parents,
+      selection: this.#selection(job.label.rules).folder(path, job.label.below, onNotice),
+      parent,
       nodes: [],
       subfolders: [],
       deferred: [],
-      problems: [],
-      counts: noCounts(),
       filesRead: 0,
       bytesRead: 0,
     };
@@ -80,99 +92,160 @@ export class FolderSaver {
       this.#options.throwIfAborted();
       this.#saveEntry(listing, name);
     }
-    const { nodes, subfolders, deferred, problems, counts } = listing;
+    const { nodes, subfolders, deferred, problems, notices, items, counts } = listing;
     if (subfolders.length > 0 || deferred.length > 0) {
-      return { kind: 'folder', nodes, subfolders, deferred, problems, counts };
+      return { kind: 'folder', nodes, subfolders, deferred, problems, notices, items, counts };
     }
-    const tree = joinNodes(nodes);
-    const id = this.#options.writer.hash(tree);
-    this.#options.writer.store('tree', id, tree, counts);
-    return { kind: 'folder', subtree: id.toString('hex'), nodes: [], subfolders, deferred, problems, counts };
+    const treeCounts = noCounts();
+    const subtree = job.parent && parent.isSame ? job.parent.id : this.#storeTree(nodes, treeCounts);
+    addCounts(counts, treeCounts);
+    return { kind: 'folder', subtree, treeCounts, nodes: [], subfolders, deferred, problems, notices, items, counts };
   }
 
   saveFiles(job: Extract<Job, { kind: 'files' }>): FilesResult {
     const folder = Buffer.from(job.folder);
-    const problems: Problem[] = [];
-    const counts = noCounts();
-    const nodes = job.names.map((bytes, i) => {
+    const findings = newFindings(job.label);
+    const nodes = job.files.map((file) => {
       this.#options.throwIfAborted();
-      const name = Buffer.from(bytes);
+      const name = Buffer.from(file.name);
       try {
-        return this.#options.files.save(joinPath(folder, name), Buffer.from(job.nodeNames?.[i] ?? name), counts);
+        return this.#readFile(findings, { ...file, name, path: joinPath(folder, name) });
       } catch (error) {
         if (!isSystemError(error)) throw error;
-        problems.push({ path: entryPath(job.label.shown, name), message: error.message });
+        findings.problems.push({ path: entryPath(job.label.shown, name), message: error.message });
         return '';
       }
     });
-    return { kind: 'files', nodes, problems, counts };
+    const { counts, problems, notices, items } = findings;
+    return { kind: 'files', nodes, problems, notices, items, counts };
   }
 
   #saveEntry(listing: Listing, name: Buffer): void {
-    const { label, problems } = listing;
-    if (this.#isExcluded(label, name)) return;
+    const { selection, problems } = listing;
+    if (selection.excludesName(name)) return;
     const path = joinPath(listing.path, name);
     try {
       const stat = lstatSync(path, { bigint: true });
       // Sockets belong to the process that listens on them; there is nothing to save.
       if (stat.isSocket()) return;
+      const kept = selection.keeps(name, stat);
+      if (kept === false) return;
       if (stat.isFile()) {
         this.#saveFile(listing, { path, name, stat });
         return;
       }
-      const node = readNode(this.#options.reader, { path, name, stat });
-      if (node.type !== 'dir') {
-        listing.nodes.push(encodeNode(node));
-        return;
-      }
-      const parent = listing.parents.get(name.toString('latin1'));
-      const parentTree = parent?.type === 'dir' ? parent.subtree : undefined;
-      listing.subfolders.push({ slot: listing.nodes.length, name, parentTree });
-      listing.nodes.push(openNode(node));
+      this.#saveOther(listing, { path, name, stat }, kept);
     } catch (error) {
       // Anything else (a blob that could not be stored, a bug) has to end the archive.
       if (!isSystemError(error)) throw error;
-      problems.push({ path: entryPath(label.shown, name), message: error.message });
+      problems.push({ path: entryPath(listing.shown, name), message: error.message });
     }
   }
 
-  #saveFile(listing: Listing, entry: { path: Buffer; name: Buffer; stat: BigIntStats }): void {
-    const { path, name, stat } = entry;
-    const { counts } = listing;
-    const parent = listing.parents.get(name.toString('latin1'));
-    const node = parent && readNode(this.#options.reader, entry);
-    if (parent && node && isUnchanged(parent, { stat, node, index: this.#options.index })) {
-      listing.nodes.push(encodeNode({ ...node, content: parent.content, size: parent.size }));
-      counts.filesUnmodified++;
-      counts.bytes += parent.size;
+  #saveOther(listing: Listing, entry: FoundEntry, kept: true | 'mount-point'): void {
+    const node = readNode(this.#options.reader, entry);
+    const { nodes, parent, counts } = listing;
+    if (kept === 'mount-point') {
+      nodes.push(encodeNode({ ...node, subtree: this.#storeTree([], counts) }));
       return;
     }
+    const head = nodeHead(node);
+    if (node.type !== 'dir') {
+      nodes.push(parent.nextOther(head)?.json ?? encodeNode(node));
+      return;
+    }
+    const { name } = entry;
+    const same = parent.nextFolder(head);
+    const before = same ? undefined : parent.find(name);
+    const parentTree = same?.subtree ?? (before?.type === 'dir' ? before.subtree : undefined);
+    listing.subfolders.push({ slot: nodes.length, name, parentTree });
+    nodes.push(openNode(node));
+  }
+
+  #saveFile(listing: Listing, entry: FoundEntry): void {
+    const { path, name, stat } = entry;
+    const { counts } = listing;
+    const { index, comparison, reader, tellsItems } = this.#options;
+    const same = listing.parent.nextFile(nodeHead({ ...nodeOfStat(reader, entry), size: Number(stat.size) }));
+    if (same) {
+      listing.nodes.push(same.json);
+      counts.filesUnmodified++;
+      counts.bytes += Number(stat.size);
+      if (tellsItems) listing.items.push(unchangedItem(entryPath(listing.shown, name)));
+      return;
+    }
+    const parent = listing.parent.find(name);
+    if (parent) {
+      const node = readNode(reader, entry);
+      const comparisonResult = compareWithParent(parent, { stat, node, index, comparison });
+      if (comparisonResult === 'unchanged') {
+        listing.nodes.push(encodeNode({ ...node, content: parent.content, size: parent.size }));
+        counts.filesUnmodified++;
+        counts.bytes += parent.size;
+        if (tellsItems) listing.items.push(unchangedItem(entryPath(listing.shown, name)));
+        return;
+      }
+      if (comparisonResult === 'incomplete') listing.notices.push(incompleteNotice(entryPath(listing.shown, name)));
+    }
     const sizeBytes = Number(stat.size);
+    const pageChunkBytes = listing.selection.pageChunkBytes(name);
     if (listing.filesRead >= maxFilesPerJob || listing.bytesRead + sizeBytes > maxBytesPerJob) {
-      listing.deferred.push({ slot: listing.nodes.length, name, sizeBytes, isNew: !parent });
+      listing.deferred.push({ slot: listing.nodes.length, name, sizeBytes, isNew: !parent, pageChunkBytes });
       listing.nodes.push('');
       return;
     }
     listing.filesRead++;
     listing.bytesRead += sizeBytes;
-    listing.nodes.push(this.#options.files.save(path, name, counts));
-    if (parent) counts.filesChanged++;
-    else counts.filesNew++;
+    listing.nodes.push(this.#readFile(listing, { path, name, isNew: !parent, pageChunkBytes }));
   }
 
-  #isExcluded(label: FolderLabel, name: Buffer): boolean {
-    for (const { patterns, path } of label.excludes) {
-      if (this.#compiled(patterns).matches(entryPath(path, name))) return true;
+  #readFile(findings: Findings, file: { path: Buffer; name: Buffer; isNew: boolean; pageChunkBytes: number }): string {
+    const { counts, items } = findings;
+    const { files, tellsItems } = this.#options;
+    const startedAt = tellsItems ? performance.now() : 0;
+    const { bytesAdded, bytesAddedPacked } = counts;
+    const { json, outcome } = files.save(file, counts);
+    if (file.isNew) counts.filesNew++;
+    else counts.filesChanged++;
+    const shown = outcome !== 'stable' || tellsItems ? entryPath(findings.shown, file.name) : '';
+    const { problem, notice } = remarksOn(shown, outcome);
+    if (problem) findings.problems.push(problem);
+    if (notice) findings.notices.push(notice);
+    if (tellsItems) {
+      items.push({
+        kind: 'file',
+        action: file.isNew ? 'new' : 'modified',
+        path: shown,
+        durationMs: performance.now() - startedAt,
+        bytesAdded: counts.bytesAdded - bytesAdded,
+        bytesAddedPacked: counts.bytesAddedPacked - bytesAddedPacked,
+      });
     }
-    return false;
+    return json;
   }
 
-  #compiled(patterns: readonly string[]): ExcludePatterns {
-    const key = patterns.join('\0');
-    let compiled = this.#patterns.get(key);
-    if (!compiled) this.#patterns.set(key, (compiled = new ExcludePatterns(patterns)));
-    return compiled;
+  #storeTree(nodes: readonly string[], counts: Counts): string {
+    const { writer } = this.#options;
+    const tree = joinNodes(nodes);
+    const id = writer.hash(tree);
+    writer.store('tree', id, tree, counts);
+    return id.toString('hex');
   }
+
+  #selection(rules: string): Selection {
+    let selection = this.#selections.get(rules);
+    // Written by the main thread.
+    if (!selection) this.#selections.set(rules, (selection = new Selection(JSON.parse(rules) as SelectionRules)));
+    return selection;
+  }
+}
+
+function newFindings({ shown }: FolderLabel): Findings {
+  return { shown, counts: noCounts(), problems: [], notices: [], items: [] };
+}
+
+function unchangedItem(path: string): Item {
+  return { kind: 'file', action: 'unchanged', path, durationMs: 0, bytesAdded: 0, bytesAddedPacked: 0 };
 }
 
 function entryPath(folder: string, name: Buffer): string {

@@ -1,21 +1,26 @@
 // Saves a folder of the host with everything below it: keeps the open folders in memory, hands listings and files to the
 // workers, and closes each folder when all below it is done. No recursion.
 
-import { closeSync, fstatSync, read as readCallback } from 'node:fs';
-import { promisify } from 'node:util';
 import { AppError, isAppError, messageOf } from '@varve/base';
 import { joinPath } from '../filesystem/byte-path.ts';
-import { openForReading } from '../filesystem/open-file.ts';
-import { readNode } from '../filesystem/read-node.ts';
-import { isSystemError, systemError } from '../filesystem/system-error.ts';
+import { toBinary } from '../filesystem/glob.ts';
+import { isSystemError } from '../filesystem/system-error.ts';
 import { closeNode, encodeNode, joinNodes } from '../tree/encode-tree.ts';
 import { printableName } from '../tree/go-quote.ts';
-import type { TreeNode } from '../tree/tree-node.ts';
-import { addCounts, type ArchiveRun } from './archive-run.ts';
-import { StreamSaver } from './stream-saver.ts';
-import { noCounts, type Counts, type FolderLabel, type FolderResult, type Problem } from './worker-protocol.ts';
-
-const readAsync = promisify(readCallback);
+import type { ArchiveRun } from './archive-run.ts';
+import { readLargeFile } from './large-file.ts';
+import { remarksOn } from './stable-read.ts';
+import {
+  addCounts,
+  noCounts,
+  type Counts,
+  type FolderLabel,
+  type FolderResult,
+  type Item,
+  type Notice,
+  type Problem,
+  type Remarks,
+} from './worker-protocol.ts';
 
 /** What one job of files holds at most. */
 const maxFilesPerJob = 200;
@@ -29,6 +34,7 @@ interface OpenFolder {
   readonly path: Buffer;
   readonly label: FolderLabel;
   readonly parentTree: string | undefined;
+  readonly startedMs: number;
   readonly owner: { readonly folder: OpenFolder; readonly slot: number } | undefined;
   nodes: string[];
   /** Slots that are still to be filled. */
@@ -48,24 +54,30 @@ export interface FolderWalkOptions {
   readonly label: FolderLabel;
   /** Id of the tree that this folder had in the parent snapshot. */
   readonly parentTree?: string | undefined;
+  /** Gets every file and folder with its path on the host. */
+  readonly onItem?: ((item: Item) => void) | undefined;
 }
 
 export class FolderWalk {
   readonly counts: Counts = noCounts();
   readonly dirs: DirCounts = { dirsNew: 0, dirsChanged: 0, dirsUnmodified: 0 };
   readonly problems: Problem[] = [];
+  readonly notices: Notice[] = [];
   readonly #run: ArchiveRun;
+  readonly #options: FolderWalkOptions;
   readonly #large: { readonly folder: OpenFolder; readonly file: Deferred }[] = [];
   readonly #done = Promise.withResolvers<string>();
   #largeUnderWay = 0;
 
-  constructor(run: ArchiveRun) {
+  constructor(run: ArchiveRun, options: FolderWalkOptions) {
     this.#run = run;
+    this.#options = options;
   }
 
   /** The id of the folder's tree. ARCHIVE_SOURCE_MISSING when the folder itself cannot be listed. Call once. */
-  async save({ path, label, parentTree }: FolderWalkOptions): Promise<string> {
-    this.#visit({ path, label, parentTree, owner: undefined, nodes: [], waiting: 0 });
+  async save(): Promise<string> {
+    const { path, label, parentTree } = this.#options;
+    this.#visit({ path, label, parentTree, owner: undefined, nodes: [], waiting: 0, startedMs: performance.now() });
     return this.#done.promise;
   }
 
@@ -96,9 +108,12 @@ export class FolderWalk {
    * A tree of the parent snapshot that cannot be read is like none: the files are read again. It is a problem of this
    * snapshot as well, which has the same tree where nothing changed.
    */
-  async #parentTree(label: FolderLabel, id: string): Promise<Uint8Array | undefined> {
+  async #parentTree(
+    label: FolderLabel,
+    id: string,
+  ): Promise<{ readonly id: string; readonly tree: Uint8Array } | undefined> {
     try {
-      return await this.#run.trees.load(id);
+      return { id, tree: await this.#run.trees.load(id) };
     } catch (error) {
       if (!isAppError(error, 'REPOSITORY_DAMAGED')) throw error;
       const message = `The repository's list of this folder is damaged, so its files were read again: check the repository. ${error.message}`;
@@ -107,15 +122,18 @@ export class FolderWalk {
     }
   }
 
-  #account(result: { readonly counts: Counts; readonly problems: readonly Problem[] }, current: string): void {
+  #account(result: Remarks & { readonly counts: Counts }, current: string): void {
     addCounts(this.counts, result.counts);
-    this.problems.push(...result.problems);
+    for (const problem of result.problems) this.problems.push(problem);
+    for (const notice of result.notices) this.notices.push(notice);
+    for (const item of result.items) this.#options.onItem?.(item);
     this.#run.add(result.counts, current);
   }
 
   #listed(folder: OpenFolder, result: FolderResult): void {
     this.#account(result, folder.label.shown);
     if (result.subtree !== undefined) {
+      this.#tellFolder(folder, result.subtree, result.treeCounts ?? noCounts());
       this.#close(folder, result.subtree);
       return;
     }
@@ -137,6 +155,7 @@ export class FolderWalk {
         owner: { folder, slot: subfolder.slot },
         nodes: [],
         waiting: 0,
+        startedMs: performance.now(),
       });
     }
     for (const batch of batches(small)) this.#saveFiles(folder, batch);
@@ -144,10 +163,8 @@ export class FolderWalk {
 
   #saveFiles(folder: OpenFolder, files: readonly Deferred[]): void {
     this.#guard(async () => {
-      const names = files.map(({ name }) => name);
       const { path, label } = folder;
-      const result = await this.#run.pool.run<'files'>(() => ({ kind: 'files', folder: path, label, names }));
-      for (const [i, file] of files.entries()) if (result.nodes[i]) countFile(result.counts, file);
+      const result = await this.#run.pool.run<'files'>(() => ({ kind: 'files', folder: path, label, files }));
       this.#account(result, label.shown);
       for (const [i, { slot }] of files.entries()) folder.nodes[slot] = result.nodes[i] ?? '';
       this.#filled(folder, files.length);
@@ -170,18 +187,30 @@ export class FolderWalk {
   async #saveLarge(folder: OpenFolder, file: Deferred): Promise<void> {
     const name = Buffer.from(file.name);
     const path = joinPath(folder.path, name);
+    const shown = below(folder.label.shown, printableName(name));
+    const startedMs = performance.now();
     const cost = noCounts();
+    const remarks = { problems: [] as Problem[], notices: [] as Notice[], items: [] };
+    const counts = noCounts();
     try {
-      const saved = await readLargeFile(this.#run, { path, name, counts: cost });
-      folder.nodes[file.slot] = encodeNode(saved);
-      const counts = { ...noCounts(), bytes: saved.size };
-      countFile(counts, file);
-      addCounts(this.counts, cost);
-      this.#account({ counts, problems: [] }, path.toString());
+      const { pageChunkBytes } = file;
+      const { node, outcome } = await readLargeFile(this.#run, { path, name, counts: cost, pageChunkBytes });
+      folder.nodes[file.slot] = encodeNode(node);
+      addCounts(this.counts, { ...cost, bytes: node.size });
+      if (file.isNew) counts.filesNew = 1;
+      else counts.filesChanged = 1;
+      const { problem, notice } = remarksOn(shown, outcome);
+      if (problem) remarks.problems.push(problem);
+      if (notice) remarks.notices.push(notice);
+      const { bytesAdded, bytesAddedPacked } = cost;
+      const action = file.isNew ? 'new' : 'modified';
+      const durationMs = performance.now() - startedMs;
+      this.#options.onItem?.({ kind: 'file', action, path: shown, durationMs, bytesAdded, bytesAddedPacked });
     } catch (error) {
       if (!isSystemError(error)) throw error;
-      this.problems.push({ path: `${folder.label.shown}/${printableName(name)}`, message: error.message });
+      remarks.problems.push({ path: shown, message: error.message });
     }
+    this.#account({ ...remarks, counts }, shown);
     this.#filled(folder, 1);
   }
 
@@ -206,7 +235,9 @@ export class FolderWalk {
   #storeTree(folder: OpenFolder): string {
     const tree = joinNodes(folder.nodes.filter((node) => node !== ''));
     folder.nodes = [];
-    return this.#run.storeTree(tree).id;
+    if (!this.#options.onItem) return this.#run.storeTree(tree);
+    const id = this.#run.storeTree(tree, (counts) => this.#tellFolder(folder, id, counts));
+    return id;
   }
 
   /** The folder's tree is known: its node is complete, and so may be the folders above it. */
@@ -226,37 +257,28 @@ export class FolderWalk {
     }
     this.#done.resolve(subtree);
   }
-}
 
-/** Reads a large file in the main thread; its chunks go to all workers. Throws the system's error. */
-export async function readLargeFile(
-  run: ArchiveRun,
-  { path, name, counts }: { path: Buffer; name: Buffer; counts: Counts },
-): Promise<TreeNode> {
-  const fd = openForReading(path);
-  try {
-    const stat = fstatSync(fd, { bigint: true });
-    if (!stat.isFile()) throw systemError('ESTALE', 'open', 'replaced by something that is not a file');
-    using saver = new StreamSaver(run, counts);
-    await saver.writeFrom(async (space) => (await readAsync(fd, space, 0, space.length, null)).bytesRead);
-    const { content, size } = await saver.finish();
-    return { ...readNode(run.reader, { path, name, stat }), content, size };
-  } finally {
-    closeSync(fd);
+  #tellFolder({ label, parentTree, startedMs }: OpenFolder, subtree: string, cost: Counts): void {
+    this.#options.onItem?.({
+      kind: 'dir',
+      action: parentTree === undefined ? 'new' : parentTree === subtree ? 'unchanged' : 'modified',
+      path: label.shown,
+      durationMs: performance.now() - startedMs,
+      bytesAdded: cost.bytesAdded,
+      bytesAddedPacked: cost.bytesAddedPacked,
+    });
   }
 }
 
-function countFile(counts: Counts, { isNew }: Deferred): void {
-  if (isNew) counts.filesNew++;
-  else counts.filesChanged++;
+function below(folder: string, name: string): string {
+  return folder.endsWith('/') ? folder + name : `${folder}/${name}`;
 }
 
 function labelBelow(label: FolderLabel, name: Buffer): FolderLabel {
-  const component = printableName(name);
-  const below = (path: string): string => (path.endsWith('/') ? path + component : `${path}/${component}`);
   return {
-    shown: below(label.shown),
-    excludes: label.excludes.map(({ patterns, path }) => ({ patterns, path: below(path) })),
+    shown: below(label.shown, printableName(name)),
+    rules: label.rules,
+    below: `${label.below}/${toBinary(name)}`,
   };
 }
 

@@ -4,8 +4,8 @@
 import { lstat, opendir } from 'node:fs/promises';
 import { throwIfAborted } from '@varve/base';
 import { joinPath } from '../filesystem/byte-path.ts';
-import { ExcludePatterns } from '../filesystem/exclude-patterns.ts';
-import type { FolderLabel } from './worker-protocol.ts';
+import { toBinary } from '../filesystem/glob.ts';
+import type { FolderSelection, Selection } from './selection.ts';
 
 export interface Measure {
   files: number;
@@ -13,25 +13,26 @@ export interface Measure {
 }
 
 export interface MeasureOptions {
+  /** A folder. */
   readonly path: Buffer;
-  readonly isExcluded: (path: Buffer) => boolean;
+  readonly selection: Selection;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Files and bytes at or below a path of the host; links are not followed. CANCELLED when the signal aborts. */
-export async function measureSource(options: MeasureOptions): Promise<Measure> {
+interface OpenFolder {
+  readonly path: Buffer;
+  readonly below: string;
+}
+
+/** Files and bytes below a folder of the host; links are not followed. CANCELLED when the signal aborts. */
+export async function measureSource({ path, selection, signal }: MeasureOptions): Promise<Measure> {
   const measure: Measure = { files: 0, bytes: 0 };
-  const waiting: Buffer[] = [options.path];
-  for (let path = waiting.pop(); path; path = waiting.pop()) {
-    throwIfAborted(options.signal);
-    if (options.isExcluded(path)) continue;
+  const waiting: OpenFolder[] = [{ path, below: '' }];
+  for (let folder = waiting.pop(); folder; folder = waiting.pop()) {
+    throwIfAborted(signal);
     try {
-      const stat = await lstat(path);
-      if (stat.isDirectory()) await list(path, waiting);
-      else if (stat.isFile()) {
-        measure.files++;
-        measure.bytes += stat.size;
-      }
+      const rules = selection.folder(folder.path, folder.below, () => {});
+      for await (const name of namesIn(folder.path)) await look(folder, name, rules, measure, waiting);
     } catch {
       // Gone or not readable: the one who saves it reports that.
     }
@@ -39,20 +40,26 @@ export async function measureSource(options: MeasureOptions): Promise<Measure> {
   return measure;
 }
 
-async function list(folder: Buffer, names: Buffer[]): Promise<void> {
-  // The types know text names only; with this encoding names are buffers.
-  const entries = await opendir(folder, { encoding: 'buffer' as BufferEncoding });
-  for await (const entry of entries) names.push(joinPath(folder, entry.name as unknown as Buffer));
+async function look(
+  folder: OpenFolder,
+  name: Buffer,
+  rules: FolderSelection,
+  measure: Measure,
+  waiting: OpenFolder[],
+): Promise<void> {
+  if (rules.excludesName(name)) return;
+  const path = joinPath(folder.path, name);
+  const stat = await lstat(path, { bigint: true }).catch(() => null);
+  if (stat === null || rules.keeps(name, stat) !== true) return;
+  if (stat.isDirectory()) waiting.push({ path, below: `${folder.below}/${toBinary(name)}` });
+  else if (stat.isFile()) {
+    measure.files++;
+    measure.bytes += Number(stat.size);
+  }
 }
 
-/** Whether a path of the host, at or below `source`, is left out. */
-export function exclusionOf(source: Buffer, label: FolderLabel): (path: Buffer) => boolean {
-  const rules = label.excludes.map(({ patterns, path }) => ({
-    patterns: new ExcludePatterns(patterns),
-    prefix: path === '/' ? '' : path,
-  }));
-  return (path) => {
-    const below = path.subarray(source.length).toString();
-    return rules.some(({ patterns, prefix }) => patterns.matches(`${prefix}${below}` || '/'));
-  };
+async function* namesIn(folder: Buffer): AsyncGenerator<Buffer> {
+  // The types know text names only; with this encoding names are buffers.
+  const entries = await opendir(folder, { encoding: 'buffer' as BufferEncoding });
+  for await (const entry of entries) yield entry.name as unknown as Buffer;
 }

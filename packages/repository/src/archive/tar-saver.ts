@@ -9,6 +9,7 @@ import { readTar, type TarEntry } from '../tar/read-tar.ts';
 import { printableName } from '../tree/go-quote.ts';
 import type { TreeNode } from '../tree/tree-node.ts';
 import type { ArchiveRun } from './archive-run.ts';
+import { Selection, type SelectionRules } from './selection.ts';
 import { StreamSaver } from './stream-saver.ts';
 import { TargetTree } from './target-tree.ts';
 import { noCounts, type Counts } from './worker-protocol.ts';
@@ -53,13 +54,15 @@ function inodeOf(components: readonly Buffer[]): bigint {
 
 export class TarSaver {
   readonly #run: ArchiveRun;
+  readonly #selection: Selection;
   readonly #tree = new TargetTree();
   readonly #counts = noCounts();
   readonly #links: Link[] = [];
   #dirs = 0;
 
-  constructor(run: ArchiveRun) {
+  constructor(run: ArchiveRun, rules: SelectionRules) {
     this.#run = run;
+    this.#selection = new Selection(rules);
   }
 
   /** Reads the whole stream. `defaults` makes the metadata of folders that have no entry. Call once. */
@@ -70,7 +73,7 @@ export class TarSaver {
     await readTar(source, (entry, content) => this.#saveEntry(entry, content, options.stripComponents));
     for (const link of this.#links) this.#link(link);
     const { rootNode } = this.#tree;
-    const treeId = this.#tree.finish({ store: (tree) => this.#run.storeTree(tree).id, defaults: options.defaults });
+    const treeId = this.#tree.finish({ store: (tree) => this.#run.storeTree(tree), defaults: options.defaults });
     return { rootNode, treeId, counts: this.#counts, dirs: this.#dirs };
   }
 
@@ -92,7 +95,8 @@ export class TarSaver {
       this.#tree.place(components, node, { replace: true });
       return;
     }
-    using saver = new StreamSaver(this.#run, this.#counts);
+    const pageChunkBytes = this.#selection.pageChunkBytes(components);
+    using saver = new StreamSaver(this.#run, { counts: this.#counts, pageChunkBytes });
     for await (const bytes of content) await saver.write(bytes);
     const saved = await saver.finish();
     this.#tree.place(components, { ...node, ...saved }, { replace: true });

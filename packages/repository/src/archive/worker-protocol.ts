@@ -15,8 +15,32 @@ export interface WorkerSetup {
   /** See {@link ControlWord}. */
   readonly control: SharedArrayBuffer;
   readonly compression: Compression;
+  /** Target size of packs; restic's when absent. */
+  readonly packSizeBytes?: number | undefined;
+  readonly withAccessTimes: boolean;
+  readonly comparison: Comparison;
+  /** Whether results tell every item ({@link Item}). */
+  readonly tellsItems: boolean;
   /** A worker waits while this many finished packs of all workers are not stored yet. */
   readonly maxUnstoredPacks: number;
+}
+
+/** Which facts do not count when a file is compared with the parent snapshot. */
+export interface Comparison {
+  readonly ignoreCtime: boolean;
+  readonly ignoreInode: boolean;
+}
+
+/** What became of one file or folder, for people who want to see every item. */
+export interface Item {
+  readonly kind: 'file' | 'dir';
+  readonly action: 'new' | 'modified' | 'unchanged';
+  /** Printable path: from a thread that on the host, for callers that in the snapshot. */
+  readonly path: string;
+  readonly durationMs: number;
+  /** Plaintext bytes of new blobs, and what they take in packs; of trees for folders. */
+  readonly bytesAdded: number;
+  readonly bytesAddedPacked: number;
 }
 
 /** Words of the shared control block. */
@@ -27,6 +51,15 @@ export interface Problem {
   /** Printable. */
   readonly path: string;
   readonly message: string;
+}
+
+/** What users should know about a file and what does not make the snapshot partial. */
+export interface Notice extends Problem {
+  /**
+   * `grew`: while it was read. `incomplete`: unchanged, but read again, because chunks of it were missing. `no-mark`: it has the
+   * name of a mark and not its header.
+   */
+  readonly kind: 'grew' | 'incomplete' | 'no-mark';
 }
 
 /** What a job did; sums are formed in the main thread. */
@@ -56,12 +89,18 @@ export function noCounts(): Counts {
   };
 }
 
-/** Where names are matched against exclude patterns, and how paths are shown. */
+export function addCounts(sum: Counts, counts: Counts): void {
+  for (const key of Object.keys(counts) as (keyof Counts)[]) sum[key] += counts[key];
+}
+
+/** Where a folder is, for the rules of its source and for people. */
 export interface FolderLabel {
   /** Printable path of the folder on the host. */
   readonly shown: string;
-  /** Path that each list of patterns is matched against. */
-  readonly excludes: readonly { readonly patterns: readonly string[]; readonly path: string }[];
+  /** {@link SelectionRules} of its source, as JSON. */
+  readonly rules: string;
+  /** Its path inside the source as a binary string: `''`, `/a`, `/a/b`. */
+  readonly below: string;
 }
 
 export type Job =
@@ -70,17 +109,19 @@ export type Job =
       readonly kind: 'folder';
       readonly path: Uint8Array;
       readonly label: FolderLabel;
-      /** Plaintext of the tree that this folder had in the parent snapshot. */
-      readonly parent?: Uint8Array | undefined;
+      /** The tree that this folder had in the parent snapshot, in plaintext. */
+      readonly parent?: { readonly id: string; readonly tree: Uint8Array } | undefined;
     }
   /** Save these files of a folder. */
   | {
       readonly kind: 'files';
       readonly folder: Uint8Array;
       readonly label: FolderLabel;
-      readonly names: readonly Uint8Array[];
-      /** Names in the snapshot, where they differ. */
-      readonly nodeNames?: readonly Uint8Array[] | undefined;
+      readonly files: readonly {
+        readonly name: Uint8Array;
+        readonly isNew: boolean;
+        readonly pageChunkBytes: number;
+      }[];
     }
   /** Store a blob; `id` is the hash when the main thread has claimed it already. */
   | {
@@ -89,13 +130,24 @@ export type Job =
       readonly bytes: Uint8Array<ArrayBuffer>;
       readonly id?: Uint8Array | undefined;
     }
+  /** Store data that is cut every `chunkBytes`; the last piece may be shorter. */
+  | { readonly kind: 'pages'; readonly bytes: Uint8Array<ArrayBuffer>; readonly chunkBytes: number }
   /** Send what is not a full pack yet. */
   | { readonly kind: 'flush' };
 
-export interface FolderResult {
+/** What a job tells beside its result. */
+export interface Remarks {
+  readonly problems: readonly Problem[];
+  readonly notices: readonly Notice[];
+  readonly items: readonly Item[];
+}
+
+export interface FolderResult extends Remarks {
   readonly kind: 'folder';
   /** Id of the folder's tree, when it has no subfolders and no deferred files: then the lists are empty. */
   readonly subtree?: string | undefined;
+  /** What that tree cost, a part of `counts`. */
+  readonly treeCounts?: Counts | undefined;
   /** JSON of the nodes in order; that of a subfolder is still open, that of a deferred file is empty. */
   readonly nodes: readonly string[];
   readonly subfolders: readonly {
@@ -109,16 +161,15 @@ export interface FolderResult {
     readonly name: Uint8Array;
     readonly sizeBytes: number;
     readonly isNew: boolean;
+    readonly pageChunkBytes: number;
   }[];
-  readonly problems: readonly Problem[];
   readonly counts: Counts;
 }
 
-export interface FilesResult {
+export interface FilesResult extends Remarks {
   readonly kind: 'files';
   /** JSON of the nodes, in the order of the names; empty for a file that could not be read. */
   readonly nodes: readonly string[];
-  readonly problems: readonly Problem[];
   readonly counts: Counts;
 }
 
@@ -128,11 +179,17 @@ export interface BlobResult {
   readonly counts: Counts;
 }
 
+export interface PagesResult {
+  readonly kind: 'pages';
+  readonly ids: readonly string[];
+  readonly counts: Counts;
+}
+
 export interface FlushResult {
   readonly kind: 'flush';
 }
 
-export type JobResult = FolderResult | FilesResult | BlobResult | FlushResult;
+export type JobResult = FolderResult | FilesResult | BlobResult | PagesResult | FlushResult;
 
 /** What a worker sends besides results; always before the result of the job that it comes from. */
 export type ArchiveEvent =

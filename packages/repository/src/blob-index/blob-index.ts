@@ -1,10 +1,12 @@
-// Where every blob of a repository is: an open-addressing table in SharedArrayBuffers, about 60 bytes a blob, that worker
-// threads attach to and read while the main thread adds to it. One writer; entries are only ever added. A blob may be in several
-// packs: each copy is an entry of its own. A reader that attached before the table grew keeps a valid, older view.
+// Where every blob of a repository is, in shared memory: about 56 bytes a blob, which worker threads attach to and read while
+// the main thread adds to it. One writer; entries are only ever added. A blob may be in several packs: each copy is an entry
+// of its own.
 
 import { AppError } from '@varve/base';
 import { isHexId, type BlobType, type PackedBlob } from '../pack/blob-type.ts';
 import { walkHeader } from '../pack/pack-header.ts';
+import { IdTable, type SharedIdTable } from './id-table.ts';
+import type { IndexListing } from './index-listing.ts';
 
 /** A stored copy of a blob. */
 export interface BlobLocation {
@@ -24,23 +26,20 @@ export interface IndexedPack {
 
 /** What a worker thread needs to attach; structured-cloneable. */
 export interface SharedBlobIndex {
-  readonly entries: SharedArrayBuffer;
-  readonly slots: SharedArrayBuffer;
-  readonly packs: SharedArrayBuffer;
-  readonly counters: SharedArrayBuffer;
+  readonly blobs: SharedIdTable;
+  readonly packs: SharedIdTable;
 }
 
-// An entry: 8 words id, pack number with the type in the highest bit, offset, length, uncompressed length.
-const entryWords = 12;
+// A row of a blob: 8 words id, the number of its pack with the type in the highest bit, offset, length, uncompressed length.
 const packWord = 8;
 const offsetWord = 9;
 const lengthWord = 10;
 const uncompressedWord = 11;
+const blobShape = { rowWords: 12, maxRows: 2 ** 27 } as const;
+const packShape = { rowWords: 8, maxRows: 2 ** 25 } as const;
 const treeBit = 0x80000000;
-const packIdWords = 8;
-const entryCounter = 0;
-const packCounter = 1;
-const firstEntries = 4096;
+/** Names of packs that are kept as text; a power of two. */
+const namesKept = 4096;
 
 /** Plaintext bytes of a stored blob. */
 export function plaintextLength(location: Pick<BlobLocation, 'length' | 'uncompressedLength'>): number {
@@ -48,23 +47,19 @@ export function plaintextLength(location: Pick<BlobLocation, 'length' | 'uncompr
 }
 
 export class BlobIndex {
-  #entries: Uint32Array;
-  /** Entry number + 1; 0 is free. Twice as many as entries, a power of two. */
-  #slots: Int32Array;
-  #packs: Uint32Array;
-  readonly #counters: Int32Array;
-  /** Null in an attached, read-only index. */
-  readonly #packNumbers: Map<string, number> | null;
-  readonly #packIds: string[] = [];
-  readonly #keyBytes = Buffer.alloc(32);
-  readonly #key = new Uint32Array(this.#keyBytes.buffer, this.#keyBytes.byteOffset, 8);
+  readonly #blobs: IdTable;
+  readonly #packs: IdTable;
+  readonly #isReadOnly: boolean;
+  readonly #values = new Uint32Array(blobShape.rowWords - packWord);
+  readonly #noValues = new Uint32Array(0);
+  /** The pack whose name is kept at a place, plus one. */
+  readonly #namedPacks = new Uint32Array(namesKept);
+  readonly #names: string[] = [];
 
   constructor(shared?: SharedBlobIndex) {
-    this.#entries = new Uint32Array(shared?.entries ?? new SharedArrayBuffer(firstEntries * entryWords * 4));
-    this.#slots = new Int32Array(shared?.slots ?? new SharedArrayBuffer(firstEntries * 2 * 4));
-    this.#packs = new Uint32Array(shared?.packs ?? new SharedArrayBuffer(256 * packIdWords * 4));
-    this.#counters = new Int32Array(shared?.counters ?? new SharedArrayBuffer(8));
-    this.#packNumbers = shared ? null : new Map();
+    this.#blobs = new IdTable(blobShape, shared?.blobs);
+    this.#packs = new IdTable(packShape, shared?.packs);
+    this.#isReadOnly = shared !== undefined;
   }
 
   /** A read-only index of a worker thread. */
@@ -72,33 +67,27 @@ export class BlobIndex {
     return new BlobIndex(shared);
   }
 
-  /** What {@link BlobIndex.attach} takes. Entries added later are seen as long as the table does not have to grow. */
+  /** What {@link BlobIndex.attach} takes. Entries that are added later are seen too. */
   share(): SharedBlobIndex {
-    return {
-      entries: this.#entries.buffer as SharedArrayBuffer,
-      slots: this.#slots.buffer as SharedArrayBuffer,
-      packs: this.#packs.buffer as SharedArrayBuffer,
-      counters: this.#counters.buffer as SharedArrayBuffer,
-    };
+    return { blobs: this.#blobs.share(), packs: this.#packs.share() };
   }
 
   /** Copies of blobs: at least the number of different blobs. */
   get size(): number {
-    return Atomics.load(this.#counters, entryCounter);
+    return this.#blobs.count;
   }
 
   get packCount(): number {
-    return Atomics.load(this.#counters, packCounter);
+    return this.#packs.count;
   }
 
   hasPack(packId: string): boolean {
-    return this.#packNumbers?.has(packId) ?? false;
+    return this.packNumberOf(packId) >= 0;
   }
 
   /** Whether any copy is known. `id` is 64 hex digits or 32 bytes. */
   has(type: BlobType, id: string | Uint8Array): boolean {
-    this.#setKey(id);
-    return this.#find(type, this.#firstSlot(type)) >= 0;
+    return this.entryOf(type, id) >= 0;
   }
 
   /**
@@ -106,188 +95,217 @@ export class BlobIndex {
    * are kept by. Numbers stay as they are while blobs are added.
    */
   entryOf(type: BlobType, id: string | Uint8Array): number {
-    this.#setKey(id);
-    const slot = this.#find(type, this.#firstSlot(type));
-    return slot < 0 ? -1 : this.#slots[slot]! - 1;
+    this.#blobs.setKey(id);
+    return this.#next(type, -1);
   }
 
   /** The first known copy. */
   lookup(type: BlobType, id: string | Uint8Array): BlobLocation | undefined {
-    this.#setKey(id);
-    const slot = this.#find(type, this.#firstSlot(type));
-    return slot < 0 ? undefined : this.#location(this.#slots[slot]! - 1);
+    const entry = this.entryOf(type, id);
+    return entry < 0 ? undefined : this.#location(entry);
   }
 
   /** Every known copy, the one that {@link BlobIndex.lookup} yields first. */
   lookupAll(type: BlobType, id: string | Uint8Array): BlobLocation[] {
-    this.#setKey(id);
     const copies: BlobLocation[] = [];
-    const mask = this.#slots.length - 1;
-    let slot = this.#find(type, this.#firstSlot(type));
-    while (slot >= 0) {
-      copies.push(this.#location(this.#slots[slot]! - 1));
-      slot = this.#find(type, (slot + 1) & mask);
+    for (let entry = this.entryOf(type, id); entry >= 0; entry = this.#next(type, entry)) {
+      copies.push(this.#location(entry));
     }
     return copies;
   }
 
+  /** The number of the first copy of the blob that entry `entry` is a copy of: what {@link BlobIndex.entryOf} yields. */
+  firstCopyOf(entry: number): number {
+    this.#blobs.setKeyOf(entry);
+    return this.#next(this.typeAt(entry), -1);
+  }
+
+  /** The number of the pack that a copy is in, from 0 to below {@link BlobIndex.packCount}. */
+  packOf(entry: number): number {
+    return (this.#blobs.word(entry, packWord) & ~treeBit) >>> 0;
+  }
+
+  typeAt(entry: number): BlobType {
+    return this.#blobs.word(entry, packWord) >>> 31 === 0 ? 'data' : 'tree';
+  }
+
+  offsetAt(entry: number): number {
+    return this.#blobs.word(entry, offsetWord);
+  }
+
+  lengthAt(entry: number): number {
+    return this.#blobs.word(entry, lengthWord);
+  }
+
+  uncompressedLengthAt(entry: number): number {
+    return this.#blobs.word(entry, uncompressedWord);
+  }
+
+  /** A copy as an object. */
+  blobAt(entry: number): PackedBlob {
+    return {
+      type: this.typeAt(entry),
+      id: this.#blobs.hexId(entry),
+      offset: this.offsetAt(entry),
+      length: this.lengthAt(entry),
+      uncompressedLength: this.uncompressedLengthAt(entry),
+    };
+  }
+
+  /** The name of the pack with a number. */
+  packIdOf(pack: number): string {
+    const place = pack % namesKept;
+    if (this.#namedPacks[place] !== pack + 1) {
+      this.#names[place] = this.#packs.hexId(pack);
+      this.#namedPacks[place] = pack + 1;
+    }
+    return this.#names[place]!;
+  }
+
+  /** The number of a pack, or -1. */
+  packNumberOf(packId: string): number {
+    if (!isHexId(packId)) return -1;
+    this.#packs.setKey(packId);
+    return this.#packs.find();
+  }
+
   /** Makes room for this many more blobs at once. */
   reserve(blobs: number): void {
-    const needed = this.size + blobs;
-    let capacity = this.#slots.length / 2;
-    if (needed <= capacity) return;
-    while (capacity < needed) capacity *= 2;
-    this.#grow(capacity);
+    this.#blobs.reserve(blobs);
   }
 
   /** Adds a pack by its plaintext header. Known entries are not added again. */
   addPack(packId: string, header: Uint8Array): void {
     const pack = this.#packNumber(packId);
     walkHeader(header, (type, idOffset, offset, length, uncompressedLength) => {
-      this.#keyBytes.set(header.subarray(idOffset, idOffset + 32));
-      this.#insert(type, pack, offset, length, uncompressedLength);
+      this.#blobs.setKey(header.subarray(idOffset, idOffset + 32));
+      this.#insert(pack, type, offset, length, uncompressedLength);
     });
   }
 
   /** Adds blobs of a pack as an index file lists them. Known entries are not added again. */
   addBlobs(packId: string, blobs: Iterable<PackedBlob>): void {
     const pack = this.#packNumber(packId);
-    for (const blob of blobs) {
-      this.#setKey(blob.id);
-      this.#insert(blob.type, pack, blob.offset, blob.length, blob.uncompressedLength);
+    for (const { id, type, offset, length, uncompressedLength } of blobs) {
+      this.#blobs.setKey(id);
+      this.#insert(pack, type, offset, length, uncompressedLength);
     }
   }
 
-  /** Every pack with its blobs. Works on a copy of the order (4 bytes a blob); blobs added meanwhile are left out. */
-  *packs(): Generator<IndexedPack> {
+  /** Adds everything that an index file lists. Known entries are not added again. */
+  addListing({ packs, packEnds, blobs }: IndexListing): void {
+    this.reserve(blobs.length / blobShape.rowWords);
+    let blob = 0;
+    for (const [number, end] of packEnds.entries()) {
+      this.#assertWritable();
+      this.#packs.setKeyWords(packs, number * packShape.rowWords);
+      const pack = this.#packOfKey();
+      for (; blob < end; blob++) {
+        const start = blob * blobShape.rowWords;
+        this.#blobs.setKeyWords(blobs, start);
+        const type: BlobType = blobs[start + packWord] === 0 ? 'data' : 'tree';
+        this.#insert(
+          pack,
+          type,
+          blobs[start + offsetWord]!,
+          blobs[start + lengthWord]!,
+          blobs[start + uncompressedWord]!,
+        );
+      }
+    }
+  }
+
+  /**
+   * Every pack with its blobs, or those that are wanted by their number. Beside the pack in hand it needs 8 bytes for each run of entries of one pack, of which there
+   * are usually as many as packs; what is added meanwhile is left out.
+   */
+  *packs(isWanted: (pack: number) => boolean = () => true): Generator<IndexedPack> {
+    const runs = this.#runs();
+    const { order, ends } = this.#runsByPack(runs);
+    for (let pack = 0, at = 0; pack < ends.length; pack++) {
+      if (!isWanted(pack)) {
+        at = ends[pack]!;
+        continue;
+      }
+      const blobs: PackedBlob[] = [];
+      for (; at < ends[pack]!; at++) {
+        const run = order[at]!;
+        for (let entry = runs[run]!; entry < runs[run + 1]!; entry++) blobs.push(this.blobAt(entry));
+      }
+      yield { packId: this.#packs.hexId(pack), blobs: blobs.sort((a, b) => a.offset - b.offset) };
+    }
+  }
+
+  /** The first entry of each run of entries of one pack, and the end of the last. */
+  #runs(): Uint32Array {
     const count = this.size;
-    const starts = new Uint32Array(this.packCount + 1);
-    for (let entry = 0; entry < count; entry++) starts[this.#packOf(entry) + 1]!++;
-    for (let pack = 0; pack < starts.length - 1; pack++) starts[pack + 1]! += starts[pack]!;
-    const order = new Uint32Array(count);
-    const next = starts.slice();
-    for (let entry = 0; entry < count; entry++) order[next[this.#packOf(entry)]!++] = entry;
-    for (let pack = 0; pack < starts.length - 1; pack++) {
-      const blobs = Array.from(order.subarray(starts[pack], starts[pack + 1]), (entry) => this.#blob(entry));
-      yield { packId: this.#packId(pack), blobs: blobs.sort((a, b) => a.offset - b.offset) };
-    }
+    const isStart = (entry: number): boolean => entry === 0 || this.packOf(entry) !== this.packOf(entry - 1);
+    let runCount = 0;
+    for (let entry = 0; entry < count; entry++) if (isStart(entry)) runCount++;
+    const runs = new Uint32Array(runCount + 1);
+    let run = 0;
+    for (let entry = 0; entry < count; entry++) if (isStart(entry)) runs[run++] = entry;
+    runs[run] = count;
+    return runs;
   }
 
-  #blob(entry: number): PackedBlob {
-    const start = entry * entryWords;
-    const words = this.#entries.slice(start, start + 8);
-    const { offset, length, uncompressedLength } = this.#location(entry);
-    const type: BlobType = (this.#entries[start + packWord]! & treeBit) !== 0 ? 'tree' : 'data';
-    return { type, id: Buffer.from(words.buffer).toString('hex'), offset, length, uncompressedLength };
+  /** The numbers of the runs, those of one pack beside each other, and where each pack's end in that order. */
+  #runsByPack(runs: Uint32Array): { readonly order: Uint32Array; readonly ends: Uint32Array } {
+    const order = new Uint32Array(runs.length - 1);
+    const starts = new Uint32Array(this.packCount);
+    for (let run = 0; run < order.length; run++) starts[this.packOf(runs[run]!)]!++;
+    for (let pack = 0, sum = 0; pack < starts.length; pack++) {
+      const runsOfPack = starts[pack]!;
+      starts[pack] = sum;
+      sum += runsOfPack;
+    }
+    for (let run = 0; run < order.length; run++) order[starts[this.packOf(runs[run]!)]!++] = run;
+    return { order, ends: starts };
+  }
+
+  /** The next copy of the key's blob after an entry, or -1. */
+  #next(type: BlobType, after: number): number {
+    const typeBit = type === 'tree' ? 1 : 0;
+    let entry = this.#blobs.find(after);
+    while (entry >= 0 && this.#blobs.word(entry, packWord) >>> 31 !== typeBit) entry = this.#blobs.find(entry);
+    return entry;
   }
 
   #location(entry: number): BlobLocation {
-    const start = entry * entryWords;
     return {
-      packId: this.#packId(this.#packOf(entry)),
-      offset: this.#entries[start + offsetWord]!,
-      length: this.#entries[start + lengthWord]!,
-      uncompressedLength: this.#entries[start + uncompressedWord]!,
+      packId: this.packIdOf(this.packOf(entry)),
+      offset: this.#blobs.word(entry, offsetWord),
+      length: this.#blobs.word(entry, lengthWord),
+      uncompressedLength: this.#blobs.word(entry, uncompressedWord),
     };
   }
 
-  #packOf(entry: number): number {
-    return (this.#entries[entry * entryWords + packWord]! & ~treeBit) >>> 0;
-  }
-
-  #packId(pack: number): string {
-    const known = this.#packIds[pack];
-    if (known !== undefined) return known;
-    const words = this.#packs.slice(pack * packIdWords, (pack + 1) * packIdWords);
-    return (this.#packIds[pack] = Buffer.from(words.buffer).toString('hex'));
-  }
-
-  #setKey(id: string | Uint8Array): void {
-    const written = typeof id === 'string' ? (id.length === 64 ? this.#keyBytes.write(id, 'hex') : 0) : id.length;
-    if (written !== 32) throw new AppError('USAGE_INVALID', 'A blob id has 32 bytes or 64 hex digits.');
-    if (typeof id !== 'string') this.#keyBytes.set(id);
-  }
-
-  // Ids are SHA-256 hashes, so any word of them is a good hash.
-  #firstSlot(type: BlobType): number {
-    return (this.#key[0]! ^ (type === 'tree' ? 0x5bd1e995 : 0)) & (this.#slots.length - 1);
-  }
-
-  /** The slot of the next entry with the key, from `slot` on, or -1. */
-  #find(type: BlobType, slot: number): number {
-    const mask = this.#slots.length - 1;
-    const typeBit = type === 'tree' ? treeBit : 0;
-    for (;;) {
-      const entry = Atomics.load(this.#slots, slot) - 1;
-      if (entry < 0) return -1;
-      if (this.#isKey(entry * entryWords, typeBit)) return slot;
-      slot = (slot + 1) & mask;
+  /** Adds an entry for the key's blob, unless the same place is known. */
+  #insert(pack: number, type: BlobType, offset: number, length: number, uncompressedLength: number): void {
+    const packAndType = (pack | (type === 'tree' ? treeBit : 0)) >>> 0;
+    for (let entry = this.#blobs.find(); entry >= 0; entry = this.#blobs.find(entry)) {
+      if (this.#blobs.word(entry, packWord) === packAndType && this.#blobs.word(entry, offsetWord) === offset) return;
     }
-  }
-
-  #isKey(start: number, typeBit: number): boolean {
-    const entries = this.#entries;
-    const key = this.#key;
-    for (let word = 0; word < 8; word++) if (entries[start + word] !== key[word]) return false;
-    return (entries[start + packWord]! & treeBit) === (typeBit | 0);
-  }
-
-  #insert(type: BlobType, pack: number, offset: number, length: number, uncompressedLength: number): void {
-    const count = this.size;
-    if (count >= this.#slots.length / 2) this.#grow(this.#slots.length);
-    const mask = this.#slots.length - 1;
-    const typeBit = type === 'tree' ? treeBit : 0;
-    let slot = this.#firstSlot(type);
-    for (let entry = this.#slots[slot]! - 1; entry >= 0; entry = this.#slots[slot]! - 1) {
-      const start = entry * entryWords;
-      const isSamePlace = this.#entries[start + offsetWord] === offset && this.#packOf(entry) === pack;
-      if (isSamePlace && this.#isKey(start, typeBit)) return;
-      slot = (slot + 1) & mask;
-    }
-    const start = count * entryWords;
-    this.#entries.set(this.#key, start);
-    this.#entries[start + packWord] = pack | typeBit;
-    this.#entries[start + offsetWord] = offset;
-    this.#entries[start + lengthWord] = length;
-    this.#entries[start + uncompressedWord] = uncompressedLength;
-    Atomics.store(this.#counters, entryCounter, count + 1);
-    // Last, so that a reader in another thread never follows a slot to an entry that is not there yet.
-    Atomics.store(this.#slots, slot, count + 1);
+    this.#values[0] = packAndType;
+    this.#values[1] = offset;
+    this.#values[2] = length;
+    this.#values[3] = uncompressedLength;
+    this.#blobs.append(this.#values);
   }
 
   #packNumber(packId: string): number {
-    if (!this.#packNumbers) throw new AppError('INTERNAL', 'An attached index is read-only.');
-    const known = this.#packNumbers.get(packId);
-    if (known !== undefined) return known;
+    this.#assertWritable();
     if (!isHexId(packId)) throw new AppError('REPOSITORY_DAMAGED', `“${String(packId)}” is not the name of a pack.`);
-    const number = this.packCount;
-    if ((number + 1) * packIdWords > this.#packs.length) this.#packs = grown(this.#packs, this.#packs.length * 2);
-    this.#setKey(packId);
-    this.#packs.set(this.#key, number * packIdWords);
-    this.#packNumbers.set(packId, number);
-    this.#packIds[number] = packId;
-    Atomics.store(this.#counters, packCounter, number + 1);
-    return number;
+    this.#packs.setKey(packId);
+    return this.#packOfKey();
   }
 
-  #grow(capacity: number): void {
-    this.#entries = grown(this.#entries, capacity * entryWords);
-    const slots = new Int32Array(new SharedArrayBuffer(capacity * 2 * 4));
-    const mask = slots.length - 1;
-    const count = this.size;
-    for (let entry = 0; entry < count; entry++) {
-      const start = entry * entryWords;
-      const typeHash = (this.#entries[start + packWord]! & treeBit) !== 0 ? 0x5bd1e995 : 0;
-      let slot = (this.#entries[start]! ^ typeHash) & mask;
-      while (slots[slot] !== 0) slot = (slot + 1) & mask;
-      slots[slot] = entry + 1;
-    }
-    this.#slots = slots;
+  #packOfKey(): number {
+    const known = this.#packs.find();
+    return known >= 0 ? known : this.#packs.append(this.#noValues);
   }
-}
 
-function grown(source: Uint32Array, words: number): Uint32Array {
-  const target = new Uint32Array(new SharedArrayBuffer(words * 4));
-  target.set(source);
-  return target;
+  #assertWritable(): void {
+    if (this.#isReadOnly) throw new AppError('INTERNAL', 'An attached index is read-only.');
+  }
 }

@@ -4,7 +4,8 @@
 import { AppError } from '@varve/base';
 import { isHexId, type PackedBlob } from '../pack/blob-type.ts';
 import { walkHeader } from '../pack/pack-header.ts';
-import type { IndexedPack } from './blob-index.ts';
+import type { BlobIndex, IndexedPack } from './blob-index.ts';
+import { scanIndexFile } from './index-listing.ts';
 
 /** An index file is written when it holds this many blobs, as restic does. */
 export const maxBlobsPerIndexFile = 50_000;
@@ -20,15 +21,34 @@ export function encodeIndexFile(packs: readonly PackListing[]): Buffer {
   return Buffer.from(`{"packs":[${packs.map(encodePack).join(',')}]}\n`);
 }
 
+/** As {@link encodeIndexFile}, of packs as an index knows them: of a damaged pack that may be less than its header says. */
+export function encodeIndexedPacks(packs: readonly IndexedPack[]): Buffer {
+  const texts = packs.map(({ packId, blobs }) => `{"id":"${packId}","blobs":[${blobs.map(encodeBlob).join(',')}]}`);
+  return Buffer.from(`{"packs":[${texts.join(',')}]}\n`);
+}
+
 function encodePack({ packId, header }: PackListing): string {
   const bytes = Buffer.from(header.buffer, header.byteOffset, header.byteLength);
   const blobs: string[] = [];
   walkHeader(header, (type, idOffset, offset, length, uncompressedLength) => {
     const id = bytes.toString('hex', idOffset, idOffset + 32);
-    const plain = uncompressedLength === 0 ? '' : `,"uncompressed_length":${uncompressedLength}`;
-    blobs.push(`{"id":"${id}","type":"${type}","offset":${offset},"length":${length}${plain}}`);
+    blobs.push(encodeBlob({ type, id, offset, length, uncompressedLength }));
   });
   return `{"id":"${packId}","blobs":[${blobs.join(',')}]}`;
+}
+
+/** Adds what an index file lists; nothing of a file that is damaged, which is REPOSITORY_DAMAGED. */
+export function addIndexFile(index: BlobIndex, json: Uint8Array, fileId: string): void {
+  const listing = scanIndexFile(json);
+  if (listing) return index.addListing(listing);
+  const packs = decodeIndexFile(json, fileId);
+  index.reserve(packs.reduce((sum, { blobs }) => sum + blobs.length, 0));
+  for (const { packId, blobs } of packs) index.addBlobs(packId, blobs);
+}
+
+function encodeBlob({ type, id, offset, length, uncompressedLength }: PackedBlob): string {
+  const plain = uncompressedLength === 0 ? '' : `,"uncompressed_length":${uncompressedLength}`;
+  return `{"id":"${id}","type":"${type}","offset":${offset},"length":${length}${plain}}`;
 }
 
 /** The packs that an index file lists. REPOSITORY_DAMAGED that names the file when it is not one. */
@@ -73,7 +93,7 @@ function isUint32(value: unknown): value is number {
 
 function damaged(fileId: string, what: string, cause?: unknown): AppError {
   return new AppError('REPOSITORY_DAMAGED', `Index file ${fileId} is damaged: ${what}.`, {
-    hint: 'Rebuild the index from the packs: restic repair index.',
+    hint: 'Rebuild the index from the packs: varve repo repair index.',
     cause,
   });
 }

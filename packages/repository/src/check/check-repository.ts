@@ -2,27 +2,43 @@
 // what it was. Problems are collected, not thrown; only what stops the check itself (cancelled, storage unreachable) is.
 
 import { availableParallelism } from 'node:os';
-import { AppError, isAppError, mapConcurrently, messageOf, throwIfAborted, type OnProgress } from '@varve/base';
+import {
+  AppError,
+  isAppError,
+  mapConcurrently,
+  messageOf,
+  systemClock,
+  throwIfAborted,
+  type Clock,
+  type OnProgress,
+} from '@varve/base';
 import type { BlobIndex } from '../blob-index/blob-index.ts';
+import { decodeLock, lockTimeMs } from '../lock/lock-file.ts';
 import { isDamage, type Repository } from '../repository.ts';
 import { decodeConfig } from '../store/config.ts';
 import { decodeKeyFile } from '../store/key-file.ts';
+import { findAffectedFiles, type AffectedFiles } from './affected-files.ts';
 import { comparePacks, readIndexFiles } from './check-index.ts';
 import { checkTrees } from './check-trees.ts';
-import { Findings, type Finding } from './findings.ts';
+import { choosePacks, type DataSubset } from './data-subset.ts';
+import { Findings, type Finding, type FindingCode } from './findings.ts';
+import { LostBlobs } from './lost-blobs.ts';
 import { VerifyPool } from './verify-pool.ts';
 import { verifyPack, type PackToVerify } from './verify-pack.ts';
 
 export interface CheckOptions {
   /** Reads and verifies every pack. */
   readonly readData?: boolean | undefined;
+  /** Reads and verifies some packs; see `parseDataSubset`. */
+  readonly readDataSubset?: DataSubset | undefined;
+  readonly clock?: Clock | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: OnProgress | undefined;
   /** Threads that verify packs; chosen by size and machine when absent, 0 for none beside this one. */
   readonly workers?: number | undefined;
 }
 
-export interface CheckReport {
+export interface CheckReport extends AffectedFiles {
   /** Damage: something cannot be restored or verified. At most 1000 are kept. */
   readonly errors: readonly Finding[];
   /** Oddities that lose nothing. At most 1000 are kept. */
@@ -33,30 +49,61 @@ export interface CheckReport {
   /** Different blobs that the snapshots refer to. */
   readonly blobs: number;
   readonly snapshots: number;
-  /** Bytes of packs read by `readData`. */
+  /** Bytes of packs read and verified. */
   readonly bytesRead: number;
+  /** Packs that hold damage or are cut short: what `planPackRepair` salvages. */
+  readonly brokenPacks: readonly string[];
+  /** Whether `planIndexRepair` has something to mend. */
+  readonly needsIndexRepair: boolean;
 }
+
+/** Damage that a file of a snapshot may have suffered from. */
+const reachesFiles: readonly FindingCode[] = [
+  'INDEX_DAMAGED',
+  'PACK_MISSING',
+  'PACK_SIZE_WRONG',
+  'PACK_DAMAGED',
+  'BLOB_DAMAGED',
+  'TREE_MISSING',
+  'TREE_DAMAGED',
+  'BLOB_MISSING',
+];
+const mendedByIndexRepair: readonly FindingCode[] = [
+  'INDEX_DAMAGED',
+  'INDEX_DUPLICATE',
+  'PACK_MISSING',
+  'PACK_HEADER_DIFFERENT',
+];
+const mostAffectedListed = 10_000;
 
 /** Less is verified faster than threads start. */
 const workersFromBytes = 64 * 1024 * 1024;
 const mostWorkers = 4;
+/** Clocks of hosts that share a repository may differ by so much. */
+const clockToleranceMs = 5 * 60_000;
 
 /** The caller holds a lock: shared is enough, as long as nobody prunes. */
 export async function checkRepository(repository: Repository, options: CheckOptions = {}): Promise<CheckReport> {
   const { signal, onProgress } = options;
   const findings = new Findings();
-  await checkSmallFiles(repository, findings, signal);
+  await checkSmallFiles(repository, findings, options);
   // Snapshots before the index, the index before the packs: what a backup writes meanwhile is then never missing.
   const { snapshots, failures } = await repository.readSnapshots({ signal, fresh: true });
   for (const { id, error } of failures) findings.error('SNAPSHOT_DAMAGED', id, messageOf(error));
   const index = await readIndexFiles(repository, findings, signal);
   const stored = new Map<string, number>();
   for await (const { name, sizeBytes } of repository.storage.list('pack', { signal })) stored.set(name, sizeBytes);
-  comparePacks(index, stored, { findings, version: repository.version });
+  const lost = new LostBlobs(index);
+  comparePacks(index, stored, { findings, lost, version: repository.version });
   const onTrees = (trees: number): void => onProgress?.({ filesDone: trees, bytesDone: 0, current: 'folders' });
   const blobs = await checkTrees(snapshots, { repository, index, findings, signal, onTrees });
-  const bytesRead = options.readData ? await readPacks(repository, { ...options, index, stored, findings }) : 0;
+  const bytesRead = await readPacks(repository, { ...options, index, stored, findings, lost });
+  const search = { repository, index, lost, signal, onTrees, mostListed: mostAffectedListed };
+  const affected = findings.has(reachesFiles) ? await findAffectedFiles(snapshots, search) : nothingAffected;
   const { errors, warnings, errorCount, warningCount } = findings;
+  // Packs that no index file lists matter only when something is not in the index.
+  const isIncomplete =
+    findings.has(['TREE_MISSING', 'BLOB_MISSING']) && stored.keys().some((packId) => !index.hasPack(packId));
   return {
     errors,
     warnings,
@@ -66,15 +113,17 @@ export async function checkRepository(repository: Repository, options: CheckOpti
     blobs,
     snapshots: snapshots.length,
     bytesRead,
+    brokenPacks: [...findings.brokenPacks],
+    needsIndexRepair: isIncomplete || findings.has(mendedByIndexRepair),
+    ...affected,
   };
 }
 
-async function checkSmallFiles(
-  repository: Repository,
-  findings: Findings,
-  signal: AbortSignal | undefined,
-): Promise<void> {
+const nothingAffected: AffectedFiles = { affected: [], affectedCount: 0, affectedSnapshots: [] };
+
+async function checkSmallFiles(repository: Repository, findings: Findings, options: CheckOptions): Promise<void> {
   const { storage, engine, cipher } = repository;
+  const { signal } = options;
   await collect(
     () => findings.error('CONFIG_DAMAGED', '', 'The config cannot be read: nothing opens the repository any more.'),
     async () => {
@@ -95,14 +144,28 @@ async function checkSmallFiles(
       },
     );
   }
-  for await (const { name, sizeBytes } of storage.list('lock', { signal })) {
+  await checkLocks(repository, findings, options);
+}
+
+/** Locks that cannot be read, or claim to be from the future, keep others out until somebody removes them. */
+async function checkLocks(repository: Repository, findings: Findings, options: CheckOptions): Promise<void> {
+  const { signal } = options;
+  const nowMs = (options.clock ?? systemClock).now().getTime();
+  for await (const { name, sizeBytes } of repository.storage.list('lock', { signal })) {
     if (sizeBytes === 0) continue;
     await collect(
       (reason) => findings.warn('LOCK_UNREADABLE', name, `Lock file ${name} cannot be read: ${reason}`),
       async () => {
-        await repository.loadUnpacked('lock', name, { signal }).catch((error: unknown) => {
+        const json = await repository.loadUnpacked('lock', name, { signal }).catch((error: unknown) => {
           if (!isAppError(error, 'STORAGE_FILE_NOT_FOUND')) throw error;
+          return null;
         });
+        if (!json) return;
+        const lock = decodeLock(json);
+        if (!lock) throw new AppError('REPOSITORY_DAMAGED', 'it is not a lock.');
+        if (lockTimeMs(lock) < nowMs + clockToleranceMs) return;
+        const message = `Lock file ${name} is from the future (${lock.time}): it never becomes stale. Compare the clocks of the hosts; remove it with unlock --remove-all when nothing else runs.`;
+        findings.warn('LOCK_IN_FUTURE', name, message);
       },
     );
   }
@@ -124,31 +187,51 @@ async function readPacks(
     readonly index: BlobIndex;
     readonly stored: ReadonlyMap<string, number>;
     readonly findings: Findings;
+    readonly lost: LostBlobs;
   },
 ): Promise<number> {
-  const { index, stored, findings, signal, onProgress } = check;
-  const packsTotal = index.packCount;
-  const bytesTotal = stored.values().reduce((sum, sizeBytes) => sum + sizeBytes, 0);
+  const { index, stored, findings, lost, signal, onProgress } = check;
+  // A missing pack was reported by the comparison with the list; one in no index file is nobody's.
+  const indexed = new Map(stored.entries().filter(([name]) => index.hasPack(name)));
+  const wanted = wantedPacks(indexed, check);
+  const filesTotal = wanted.size;
+  if (filesTotal === 0) return 0;
+  const bytesTotal = wanted.keys().reduce((sum, name) => sum + (stored.get(name) ?? 0), 0);
   const threads = check.workers ?? (bytesTotal < workersFromBytes ? 0 : Math.min(mostWorkers, availableParallelism()));
   await using pool = threads > 0 ? new VerifyPool(repository.key, threads) : null;
   const verify = (pack: PackToVerify): Promise<Finding[]> | Finding[] =>
     pool?.verify(pack) ?? verifyPack(pack, repository);
   let filesDone = 0;
   let bytesDone = 0;
-  await mapConcurrently(index.packs(), threads + 1, async ({ packId, blobs }) => {
+  const chosen = index.packs().filter(({ packId }) => wanted.has(packId));
+  await mapConcurrently(chosen, threads + 1, async ({ packId, blobs }) => {
     throwIfAborted(signal);
-    // A missing pack was reported by the comparison with the list.
-    if (!stored.has(packId)) return;
     await collect(
-      (reason) => findings.error('PACK_DAMAGED', packId, reason),
+      (reason) => {
+        lost.addPack(packId);
+        findings.error('PACK_DAMAGED', packId, reason);
+      },
       async () => {
-        const bytes = await repository.storage.load({ type: 'pack', name: packId }, { signal });
+        const bytes = await repository.storage.load({ type: 'pack', name: packId }, { signal, fresh: true });
         bytesDone += bytes.length;
-        for (const { code, id, message } of await verify({ packId, bytes, blobs })) findings.error(code, id, message);
+        const found = await verify({ packId, bytes, blobs });
+        for (const { code, id, message } of found) findings.error(code, id, message);
+        const bad = new Set(found.filter(({ code }) => code === 'BLOB_DAMAGED').map(({ id }) => id));
+        if (bad.size > 0) findings.brokenPacks.add(packId);
+        lost.addCopies(
+          packId,
+          blobs.filter(({ id }) => bad.has(id)),
+          blobs,
+        );
       },
     );
     filesDone++;
-    onProgress?.({ filesDone, filesTotal: packsTotal, bytesDone, bytesTotal, current: `pack ${packId.slice(0, 8)}` });
+    onProgress?.({ filesDone, filesTotal, bytesDone, bytesTotal, current: `pack ${packId.slice(0, 8)}` });
   });
   return bytesDone;
+}
+
+function wantedPacks(stored: ReadonlyMap<string, number>, check: CheckOptions): ReadonlySet<string> {
+  if (check.readData) return new Set(stored.keys());
+  return check.readDataSubset === undefined ? new Set() : choosePacks(stored, check.readDataSubset);
 }

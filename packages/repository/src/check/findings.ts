@@ -5,12 +5,14 @@ export type FindingCode =
   | 'CONFIG_DAMAGED'
   | 'KEY_DAMAGED'
   | 'LOCK_UNREADABLE'
+  | 'LOCK_IN_FUTURE'
   | 'SNAPSHOT_DAMAGED'
   | 'INDEX_DAMAGED'
   | 'INDEX_DUPLICATE'
   | 'PACK_MISSING'
   | 'PACK_SIZE_WRONG'
   | 'PACK_DAMAGED'
+  | 'PACK_HEADER_DIFFERENT'
   | 'PACK_NOT_INDEXED'
   | 'PACK_MIXED'
   | 'TREE_MISSING'
@@ -33,12 +35,23 @@ export class Findings {
   readonly warnings: Finding[] = [];
   errorCount = 0;
   warningCount = 0;
+  /** Packs that are not what they were. */
+  readonly brokenPacks = new Set<string>();
+  readonly #codes = new Set<FindingCode>();
+
+  /** Whether there was an error or a warning of one of these kinds. */
+  has(codes: readonly FindingCode[]): boolean {
+    return codes.some((code) => this.#codes.has(code));
+  }
 
   error(code: FindingCode, id: string, message: string): void {
+    this.#codes.add(code);
+    if (code === 'PACK_DAMAGED' || code === 'PACK_SIZE_WRONG') this.brokenPacks.add(id);
     if (this.errorCount++ < mostKept) this.errors.push({ code, id, message });
   }
 
   warn(code: FindingCode, id: string, message: string): void {
+    this.#codes.add(code);
     if (this.warningCount++ < mostKept) this.warnings.push({ code, id, message });
   }
 }

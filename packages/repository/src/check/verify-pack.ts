@@ -29,7 +29,7 @@ export function verifyPack(pack: PackToVerify, tools: Omit<BlobTools, 'inPlace'>
     const header = headerOfPack(bytes, cipher, packId);
     if (Buffer.compare(header, encodeHeader(blobs)) !== 0) {
       const message = `The header of pack ${packId} lists other blobs than the index.`;
-      findings.push({ code: 'PACK_DAMAGED', id: packId, message });
+      findings.push({ code: 'PACK_HEADER_DIFFERENT', id: packId, message });
     }
   } catch (error) {
     findings.push({ code: 'PACK_DAMAGED', id: packId, message: messageOf(error) });

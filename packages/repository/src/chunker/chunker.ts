@@ -83,6 +83,11 @@ export class Chunker {
     return undefined;
   }
 
+  /** Bytes that were filled in and are in no chunk yet. */
+  get pendingBytes(): number {
+    return this.#end - this.#start;
+  }
+
   /** Forgets what was filled in, for instance after a read error. */
   reset(): void {
     this.#start = 0;

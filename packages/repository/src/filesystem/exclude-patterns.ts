@@ -1,108 +1,102 @@
-// Exclude patterns with restic's meaning: shell globs per path component (`*`, `?`, `[a-z]`, `[^a-z]`, `\` escapes), `**`
-// for any number of components; with a leading `/` from the root, otherwise anywhere; what lies below a match matches; `!`
-// takes back an earlier match. Pure.
+// Patterns over paths with restic's meaning: a glob per path component, `**` for any number of components; with a leading
+// `/` from the root, otherwise anywhere; what lies below a match matches; `!` takes back what earlier patterns matched.
+// Paths are raw bytes. Pure.
 
 import { AppError } from '@varve/base';
+import { runes } from '../tree/utf8.ts';
+import { compileGlob, toBinary, type NameMatcher } from './glob.ts';
 
-const anyComponents = '(?:/[^/]+)*';
+/** null stands for `**`. */
+type Part = NameMatcher | null;
 
 interface Rule {
-  readonly expression: RegExp;
+  readonly parts: readonly Part[];
+  readonly isRooted: boolean;
   readonly isNegated: boolean;
 }
 
 function invalid(pattern: string): AppError {
-  return new AppError('USAGE_INVALID', `The exclude pattern "${pattern}" is not valid.`, {
+  return new AppError('USAGE_INVALID', `The pattern "${pattern}" is not valid.`, {
     hint: 'A "[" needs its "]", and a "\\" a character after it. Write "\\[" for the character itself.',
   });
 }
 
-function escapeLiteral(character: string): string {
-  return /[\\^$.*+?()[\]{}|/]/.test(character) ? `\\${character}` : character;
-}
-
-function escapeInClass(character: string): string {
-  return character === '-' ? '\\-' : escapeLiteral(character);
-}
-
-/** A character class from `[` on; yields its expression and the position after it. */
-function translateClass(characters: readonly string[], from: number, pattern: string): { text: string; end: number } {
-  let at = from + 1;
-  let text = '[';
-  if (characters[at] === '^') {
-    text += '^/';
-    at++;
-  }
-  const one = (): string => {
-    if (characters[at] === '\\') at++;
-    const character = characters[at++];
-    if (character === undefined) throw invalid(pattern);
-    return escapeInClass(character);
-  };
-  for (let count = 0; characters[at] !== ']' || count === 0; count++) {
-    if (characters[at] === ']' || characters[at] === '-') throw invalid(pattern);
-    const low = one();
-    if (characters[at] === '-') {
-      at++;
-      if (characters[at] === ']') throw invalid(pattern);
-      text += `${low}-${one()}`;
-    } else text += low;
-  }
-  return { text: `${text}]`, end: at + 1 };
-}
-
-function translateComponent(component: string, pattern: string): string {
-  const characters = Array.from(component);
-  let text = '/';
-  for (let at = 0; at < characters.length;) {
-    const character = characters[at] ?? '';
-    if (character === '*') text += '[^/]*';
-    else if (character === '?') text += '[^/]';
-    else if (character === '[') {
-      const translated = translateClass(characters, at, pattern);
-      text += translated.text;
-      at = translated.end;
-      continue;
-    } else if (character === '\\') {
-      const next = characters[++at];
-      if (next === undefined) throw invalid(pattern);
-      text += escapeLiteral(next);
-    } else text += escapeLiteral(character);
-    at++;
-  }
-  return text;
-}
-
-function clean(pattern: string): string[] {
+/** The components of a path as Go's filepath.Clean leaves them. */
+function clean(path: string): string[] {
+  const isRooted = path.startsWith('/');
   const components: string[] = [];
-  for (const component of pattern.split('/')) {
+  for (const component of path.split('/')) {
     if (component === '' || component === '.') continue;
-    if (component === '..' && components.length > 0) components.pop();
-    else if (component !== '..') components.push(component);
+    const canGoUp = components.length > 0 && components.at(-1) !== '..';
+    if (component !== '..') components.push(component);
+    else if (canGoUp) components.pop();
+    else if (!isRooted) components.push(component);
   }
-  return components;
+  return components.length === 0 && !isRooted ? ['.'] : components;
 }
 
-function compile(pattern: string): Rule {
+function compile(pattern: string, ignoreCase: boolean): Rule {
   const isNegated = pattern.startsWith('!');
-  const glob = isNegated ? pattern.slice(1) : pattern;
-  const components = clean(glob);
-  const parts = components.map((part) => (part === '**' ? anyComponents : translateComponent(part, pattern)));
-  const start = glob.startsWith('/') ? '' : anyComponents;
-  try {
-    return { expression: new RegExp(`^${start}${parts.join('')}(?:/|$)`, 'su'), isNegated };
-  } catch {
-    // A class whose range is upside down.
-    throw invalid(pattern);
+  const binary = toBinary(isNegated ? pattern.slice(1) : pattern);
+  const glob = ignoreCase ? lowerCase(binary) : binary;
+  const parts = clean(glob).map((component) => {
+    if (component === '**') return null;
+    const matcher = compileGlob(component);
+    if (!matcher) throw invalid(pattern);
+    return matcher;
+  });
+  return { parts, isRooted: glob.startsWith('/'), isNegated };
+}
+
+/** Whether the parts from `part` on match a beginning of the components from `at` on. */
+function matchesAt(parts: readonly Part[], part: number, components: readonly string[], at: number): boolean {
+  for (let i = part; i < parts.length; i++) {
+    const matcher = parts[i];
+    if (matcher === null) {
+      for (let skipped = at; skipped <= components.length; skipped++) {
+        if (matchesAt(parts, i + 1, components, skipped)) return true;
+      }
+      return false;
+    }
+    const component = components[at++];
+    if (component === undefined || !matcher?.(component)) return false;
   }
+  return true;
+}
+
+function ruleMatches({ parts, isRooted }: Rule, components: readonly string[]): boolean {
+  if (isRooted) return matchesAt(parts, 0, components, 0);
+  for (let at = components.length - 1; at >= 0; at--) if (matchesAt(parts, 0, components, at)) return true;
+  return false;
+}
+
+/** As Go's strings.ToLower: character by character, and bytes that are none become U+FFFD. */
+function lowerCase(binary: string): string {
+  if (!/[\x80-\xff]/.test(binary)) return binary.toLowerCase();
+  let lower = '';
+  for (const { rune } of runes(Buffer.from(binary, 'latin1'))) {
+    const text = rune < 0 ? '\ufffd' : String.fromCodePoint(rune).toLowerCase();
+    // The one character whose small form JavaScript makes two of: the capital I with a dot.
+    lower += rune === 0x130 ? 'i' : text;
+  }
+  return toBinary(lower);
+}
+
+/** The components of an absolute path as {@link ExcludePatterns.matchesComponents} takes them. */
+export function binaryComponents(path: string | Uint8Array): string[] {
+  return toBinary(path)
+    .split('/')
+    .filter((component) => component !== '');
 }
 
 /** USAGE_INVALID for a pattern that cannot be understood. */
 export class ExcludePatterns {
   readonly #rules: readonly Rule[];
+  readonly #ignoreCase: boolean;
 
-  constructor(patterns: readonly string[]) {
-    this.#rules = patterns.filter((pattern) => pattern.trim() !== '').map(compile);
+  constructor(patterns: readonly string[], options: { readonly ignoreCase?: boolean | undefined } = {}) {
+    this.#ignoreCase = options.ignoreCase ?? false;
+    this.#rules = patterns.filter((pattern) => pattern !== '').map((pattern) => compile(pattern, this.#ignoreCase));
   }
 
   /** True when no path can match. */
@@ -110,11 +104,17 @@ export class ExcludePatterns {
     return this.#rules.length === 0;
   }
 
-  /** Whether an absolute path (`/a/b`) is matched. */
-  matches(path: string): boolean {
+  /** Whether an absolute path (`/a/b`), as text or raw bytes, is matched. */
+  matches(path: string | Uint8Array): boolean {
+    return this.matchesComponents(binaryComponents(path));
+  }
+
+  /** As {@link ExcludePatterns.matches} for the names on the way, as binary strings. */
+  matchesComponents(components: readonly string[]): boolean {
+    const names = this.#ignoreCase ? components.map(lowerCase) : components;
     let matched = false;
-    for (const { expression, isNegated } of this.#rules) {
-      if (isNegated === matched && expression.test(path)) matched = !isNegated;
+    for (const rule of this.#rules) {
+      if (rule.isNegated === matched && ruleMatches(rule, names)) matched = !rule.isNegated;
     }
     return matched;
   }

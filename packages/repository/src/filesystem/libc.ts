@@ -10,6 +10,8 @@ type Foreign = (...args: unknown[]) => unknown;
 
 const atFdCwd = -100;
 const atSymlinkNoFollow = 0x100;
+const seekData = 3;
+const seekHole = 4;
 const firstBufferBytes = 4096;
 const errorNames = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
 /** Linux: "no data available", which means that there is no such attribute; some systems number it differently. */
@@ -25,6 +27,7 @@ export class Libc {
   readonly #removexattr: Foreign;
   readonly #utimensat: Foreign;
   readonly #mknod: Foreign;
+  readonly #lseek: Foreign;
   #buffer = Buffer.alloc(firstBufferBytes);
 
   private constructor(koffi: typeof Koffi) {
@@ -38,6 +41,7 @@ export class Libc {
     );
     this.#removexattr = func('int lremovexattr(const void *path, const void *name)');
     this.#utimensat = func('int utimensat(int folder, const void *path, const void *times, int flags)');
+    this.#lseek = func('int64_t lseek(int fd, int64_t offset, int whence)');
     this.#mknod = func('int mknod(const void *path, uint32_t mode, uint64_t device)');
   }
 
@@ -95,6 +99,21 @@ export class Libc {
   /** Makes a device or a FIFO. `mode` has type and permission bits. */
   makeNode(path: Buffer, mode: number, device: bigint): void {
     this.#check(this.#mknod(zeroTerminated(path), mode, device), 'mknod', path);
+  }
+
+  /**
+   * Where data begins at or after a position of an open file: the position itself when that cannot be told, Infinity when
+   * only a hole follows. Moves the file's own position.
+   */
+  nextData(fd: number, position: number): number {
+    const found = Number(this.#lseek(fd, position, seekData));
+    if (found >= 0) return found;
+    return errorNames.get(this.#koffi.errno()) === 'ENXIO' ? Infinity : position;
+  }
+
+  /** Where a hole, or the end, begins at or after a position; the position itself when that cannot be told. */
+  nextHole(fd: number, position: number): number {
+    return Math.max(position, Number(this.#lseek(fd, position, seekHole)));
   }
 
   /** Calls until the buffer is large enough; the result is valid until the next call. */

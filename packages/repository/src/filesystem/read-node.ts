@@ -1,4 +1,4 @@
-// Turns what the file system says about an object into a tree node, as restic does: access time is the modification time,
+// Turns what the file system says about an object into a tree node, as restic does: access time is the modification time (unless wanted),
 // names of owners from the system's files, extended attributes in the system's order.
 
 import { readlinkSync, type BigIntStats } from 'node:fs';
@@ -12,14 +12,27 @@ export interface NodeReader {
   readonly libc: Libc | undefined;
   readonly times: TimeFormatter;
   readonly users: UserNames;
+  /** Note the access time instead of the modification time. */
+  readonly withAccessTimes?: boolean | undefined;
+}
+
+export interface FoundEntry {
+  readonly path: Buffer;
+  readonly name: Buffer;
+  readonly stat: BigIntStats;
 }
 
 /** A node without content or subtree. Throws the system's error when attributes or link target cannot be read. */
-export function readNode(reader: NodeReader, options: { path: Buffer; name: Buffer; stat: BigIntStats }): TreeNode {
-  const { path, name, stat } = options;
+export function readNode(reader: NodeReader, entry: FoundEntry): TreeNode {
+  const attributes = reader.libc?.readAttributes(entry.path) ?? [];
+  const node = nodeOfStat(reader, entry);
+  return attributes.length > 0 ? { ...node, extendedAttributes: attributes } : node;
+}
+
+/** As {@link readNode}, without extended attributes: what `stat` says. */
+export function nodeOfStat(reader: NodeReader, { path, name, stat }: FoundEntry): TreeNode {
   const stMode = Number(stat.mode);
   const type = nodeTypeOf(stMode);
-  const attributes = reader.libc?.readAttributes(path) ?? [];
   const mtime = reader.times.format(stat.mtimeNs);
   const isDevice = type === 'dev' || type === 'chardev';
   return {
@@ -27,7 +40,7 @@ export function readNode(reader: NodeReader, options: { path: Buffer; name: Buff
     type,
     mode: goModeOf(stMode),
     mtime,
-    atime: mtime,
+    atime: reader.withAccessTimes ? reader.times.format(stat.atimeNs) : mtime,
     ctime: reader.times.format(stat.ctimeNs),
     uid: Number(stat.uid),
     gid: Number(stat.gid),
@@ -38,7 +51,6 @@ export function readNode(reader: NodeReader, options: { path: Buffer; name: Buff
     size: 0,
     links: linksOf(type, stat),
     linkTarget: type === 'symlink' ? readlinkSync(path, { encoding: 'buffer' }) : undefined,
-    extendedAttributes: attributes.length > 0 ? attributes : undefined,
     device: isDevice ? stat.rdev : 0n,
     content: type === 'file' ? [] : null,
   };

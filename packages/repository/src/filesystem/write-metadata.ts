@@ -32,6 +32,8 @@ export interface MetadataWriter {
   readonly libc: Libc | undefined;
   /** Only root may give files away. */
   readonly restoresOwners: boolean;
+  /** Which extended attributes are written and removed; all when absent. */
+  readonly selectsAttribute?: ((name: string) => boolean) | undefined;
 }
 
 /** Sets what can be set and yields what could not. */
@@ -53,7 +55,7 @@ export function writeMetadata(
   if (writer.restoresOwners) {
     attempt('Owners could not be restored', () => lchownSync(path, metadata.uid, metadata.gid));
   }
-  attempt('Extended attributes could not be restored', () => writeAttributes(writer.libc, path, metadata));
+  attempt('Extended attributes could not be restored', () => writeAttributes(writer, path, metadata));
   attempt('Times could not be restored', () => writeTimes(writer.libc, path, metadata));
   if (metadata.type !== 'symlink') {
     attempt('Modes could not be restored', () => chmodSync(path, permissionsOf(metadata.mode)));
@@ -61,10 +63,13 @@ export function writeMetadata(
   return failures;
 }
 
-function writeAttributes(libc: Libc | undefined, path: Buffer, { extendedAttributes }: NodeMetadata): void {
+function writeAttributes(writer: MetadataWriter, path: Buffer, { extendedAttributes }: NodeMetadata): void {
+  const { libc, selectsAttribute = () => true } = writer;
   if (!libc) return;
-  const wanted = new Map(extendedAttributes.map(({ name, value }) => [name, value ?? new Uint8Array(0)]));
+  const selected = extendedAttributes.filter(({ name }) => selectsAttribute(name));
+  const wanted = new Map(selected.map(({ name, value }) => [name, value ?? new Uint8Array(0)]));
   for (const { name, value } of libc.readAttributes(path)) {
+    if (!selectsAttribute(name)) continue;
     const target = wanted.get(name);
     if (target && Buffer.compare(target, value) === 0) wanted.delete(name);
     else if (!target && !systemAttributes.has(name)) libc.removeAttribute(path, name);

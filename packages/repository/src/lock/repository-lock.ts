@@ -60,6 +60,8 @@ export interface LockOptions {
 export interface RepositoryLock extends AsyncDisposable {
   /** Aborts with REPOSITORY_LOCK_LOST when the lock could not be kept: work that relied on it has to end. */
   readonly signal: AbortSignal;
+  /** Makes an exclusive lock a shared one, with no moment in between at which an exclusive one could be taken. */
+  share(): Promise<void>;
   /** Removes the lock file. Idempotent. */
   release(): Promise<void>;
 }
@@ -230,7 +232,7 @@ function unreadableError(name: string, cause: unknown): AppError {
 }
 
 class HeldLock implements RepositoryLock {
-  readonly #session: LockSession;
+  #session: LockSession;
   readonly #controller = new AbortController();
   readonly #timer: NodeJS.Timeout;
   #name: string;
@@ -253,6 +255,16 @@ class HeldLock implements RepositoryLock {
     return this.#controller.signal;
   }
 
+  async share(): Promise<void> {
+    await this.#refresh;
+    throwIfAborted(this.signal);
+    if (!this.#session.exclusive) return;
+    const change = this.#becomeShared();
+    // The tick leaves a lock alone that is being replaced.
+    this.#refresh = change.catch(() => {}).finally(() => (this.#refresh = null));
+    await change;
+  }
+
   async release(): Promise<void> {
     if (this.#isReleased) return;
     this.#isReleased = true;
@@ -263,6 +275,22 @@ class HeldLock implements RepositoryLock {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.release();
+  }
+
+  async #becomeShared(): Promise<void> {
+    const { repository, clock } = this.#session;
+    const shared = { ...this.#session, exclusive: false };
+    const startedMs = clock.now().getTime();
+    const name = await writeLock(shared);
+    try {
+      await removeLock(repository, this.#name);
+    } catch (error) {
+      await removeLock(repository, name).catch(() => false);
+      throw error;
+    }
+    this.#session = shared;
+    this.#name = name;
+    this.#refreshedMs = startedMs;
   }
 
   #tick(): void {

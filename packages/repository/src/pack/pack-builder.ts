@@ -13,10 +13,16 @@ export const defaultPackSizeBytes = 16 * 1024 * 1024;
 /** Room for a chunk of the largest size after the target is nearly reached. */
 const slackBytes = 9 * 1024 * 1024;
 
-export type Compression = 'off' | 'auto' | 'max';
+export type Compression = 'off' | 'fastest' | 'auto' | 'better' | 'max';
 
 /** zstd levels of the settings; `off` still compresses trees, as format 2 demands. */
-const compressionLevels: Readonly<Record<Compression, number>> = { off: 3, auto: 3, max: 12 };
+const compressionLevels: Readonly<Record<Compression, number>> = {
+  off: 3,
+  fastest: 1,
+  auto: 3,
+  better: 7,
+  max: 12,
+};
 
 /** A pack that is ready to be stored. */
 export interface FinishedPack {
@@ -113,6 +119,25 @@ export class PackBuilder {
     this.#size += length;
     this.#appendEntry({ type: this.type, length, uncompressedLength, id });
     return length;
+  }
+
+  /** Appends a blob whose plaintext is compressed already: `frame` is the zstd frame that another repository holds. */
+  addFrame(id: Uint8Array, frame: Uint8Array, uncompressedLength: number): number {
+    const length = frame.length + unitOverheadBytes;
+    const buffer = this.#room(length);
+    const start = this.#size;
+    buffer.set(frame, start + ivBytes);
+    this.#cipher.sealInPlace(buffer.subarray(start, start + length));
+    this.#size += length;
+    this.#appendEntry({ type: this.type, length, uncompressedLength, id });
+    return length;
+  }
+
+  /** Appends a blob that is sealed with the same key already, as it is: a sealed blob does not depend on its place. */
+  addSealed(stored: Uint8Array, blob: { readonly id: Uint8Array; readonly uncompressedLength: number }): void {
+    this.#room(stored.length).set(stored, this.#size);
+    this.#size += stored.length;
+    this.#appendEntry({ type: this.type, length: stored.length, ...blob });
   }
 
   /** Ends the pack and starts a new one. `recycled` is a buffer of an earlier pack of this builder, to be used again. */

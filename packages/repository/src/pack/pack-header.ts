@@ -21,6 +21,11 @@ export function typeByte(type: BlobType, compressed: boolean): number {
   return (type === 'tree' ? treeFlag : 0) | (compressed ? compressedFlag : 0);
 }
 
+/** Whether a pack of ours holds trees, and not data: it never holds both (restic design.rst, version 2). */
+export function holdsTrees(header: Uint8Array): boolean {
+  return ((header[0] ?? 0) & treeFlag) !== 0;
+}
+
 /** Bytes of the entry of a blob. */
 export function entryBytes(uncompressedLength: number): number {
   return uncompressedLength === 0 ? plainEntryBytes : compressedEntryBytes;

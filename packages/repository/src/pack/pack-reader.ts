@@ -12,6 +12,9 @@ const minPackBytes = plainEntryBytes + unitOverheadBytes + 4;
 /** Fetched at first: 15 entries and the frame, enough for most packs of large blobs. */
 const firstReadBytes = 15 * compressedEntryBytes + unitOverheadBytes + 4;
 
+/** More than any blob has (chunks: 8 MiB; trees: what a text can hold): what an index or header says may be absurd. */
+const maxPlaintextBytes = 512 * 1024 * 1024;
+
 export interface BlobTools {
   readonly engine: Engine;
   readonly cipher: UnitCipher;
@@ -54,26 +57,41 @@ export async function readPackHeader(
   return checked(cipher.open(unit, `The header of pack ${packId}`), sizeBytes, packId);
 }
 
+/** A blob that was opened: what it is, and what was sealed. */
+export interface OpenedBlob {
+  readonly plaintext: Uint8Array;
+  /** The zstd frame of a compressed blob, to be stored elsewhere as it is; null when the plaintext itself was sealed. */
+  readonly frame: Uint8Array | null;
+}
+
 /**
- * The plaintext of a stored blob. Throws REPOSITORY_DAMAGED that names blob and pack when the bytes were changed, do not
- * decompress, or do not have the hash that is the blob's id.
+ * Opens a stored blob. Throws REPOSITORY_DAMAGED that names blob and pack when the bytes were changed, do not decompress, or
+ * do not have the hash that is the blob's id.
  */
-export function openBlob(
+export function openBlobParts(
   stored: Uint8Array,
   blob: Pick<PackedBlob, 'id' | 'type' | 'uncompressedLength'> & { readonly packId: string },
   tools: BlobTools,
-): Uint8Array {
+): OpenedBlob {
   const what = `The ${blob.type} blob ${blob.id} in pack ${blob.packId}`;
   const text = tools.cipher.open(stored, what, { inPlace: tools.inPlace });
-  const plaintext =
-    blob.uncompressedLength === 0 ? text : tools.engine.decompress(text, blob.uncompressedLength, tools.scratch);
-  if (!plaintext || (blob.uncompressedLength !== 0 && plaintext.length !== blob.uncompressedLength)) {
+  if (blob.uncompressedLength > maxPlaintextBytes) {
+    throw new AppError('REPOSITORY_DAMAGED', `${what} claims to have ${blob.uncompressedLength} bytes.`);
+  }
+  const isCompressed = blob.uncompressedLength !== 0;
+  const plaintext = isCompressed ? tools.engine.decompress(text, blob.uncompressedLength, tools.scratch) : text;
+  if (!plaintext || (isCompressed && plaintext.length !== blob.uncompressedLength)) {
     throw new AppError('REPOSITORY_DAMAGED', `${what} does not decompress to ${blob.uncompressedLength} bytes.`);
   }
   const hash = tools.engine.sha256(plaintext).toString('hex');
   if (hash !== blob.id)
     throw new AppError('REPOSITORY_DAMAGED', `${what} has the hash ${hash}: its content was changed.`);
-  return plaintext;
+  return { plaintext, frame: isCompressed ? text : null };
+}
+
+/** The plaintext of a stored blob; see {@link openBlobParts}. */
+export function openBlob(...parameters: Parameters<typeof openBlobParts>): Uint8Array {
+  return openBlobParts(...parameters).plaintext;
 }
 
 function headerUnitBytes(tail: Uint8Array, packBytes: number, packId: string): number {

@@ -14,7 +14,7 @@ export type RestorePool = ThreadPool<RestoreJob, RestoreJobResult>;
 
 /** Needed blobs with no more than this between them are read in one go. */
 const maxGapBytes = 256 * 1024;
-const maxRangeBytes = 16 * 1024 * 1024;
+const maxRangeBytes = 8 * 1024 * 1024;
 const maxComparedBytes = 16 * 1024 * 1024;
 const maxComparedFiles = 200;
 
@@ -22,7 +22,8 @@ export interface ContentOptions {
   readonly repository: Repository;
   readonly pool: RestorePool;
   readonly signal?: AbortSignal | undefined;
-  readonly onWritten: (bytes: number, current: string) => void;
+  /** Told what became done since the last call: bytes that were written or there already, files that have all of theirs. */
+  readonly onDone: (done: { readonly files: number; readonly bytes: number }) => void;
 }
 
 interface Work {
@@ -31,6 +32,8 @@ interface Work {
   isNew: boolean;
   /** Positions of the chunks to write; undefined: all. */
   differing: ReadonlySet<number> | undefined;
+  /** Bytes of chunks that are still to be written. */
+  left: number;
   isDone: boolean;
 }
 
@@ -52,6 +55,8 @@ export class ContentRestore {
   readonly unchanged = new Set<PlannedItem>();
   /** Files that are not complete, with the first reason. */
   readonly failed = new Map<PlannedItem, string>();
+  /** Bytes that were written. */
+  bytesWritten = 0;
   readonly #options: ContentOptions;
   readonly #work: Work[] = [];
 
@@ -61,12 +66,27 @@ export class ContentRestore {
 
   /** Writes the contents of files. Damage of single files is in {@link failed}; throws RESTORE_FAILED on a full disk. */
   async run(items: readonly PlannedItem[]): Promise<void> {
-    for (const item of items) this.#take(item);
-    await this.#compare();
+    await this.compare(items);
     for (const work of this.#work) this.#clear(work);
+    for (const work of this.#work) this.#begin(work);
     const ranges = this.#ranges();
     await mapConcurrently(ranges, this.#options.pool.capacity, (range) => this.#restoreRange(range));
     await this.#options.pool.runOnEach({ kind: 'close' });
+  }
+
+  /** Finds out which files have their content already, and which have lost some of it. Changes nothing. */
+  async compare(items: readonly PlannedItem[]): Promise<void> {
+    for (const item of items) this.#take(item);
+    const existing = this.#work.filter(({ item }) => item.compares);
+    await this.#compareBatches(existing, (work, { differing, sizeDiffers }) => {
+      if (differing.length > 0 || sizeDiffers) {
+        work.differing = new Set(differing);
+        return;
+      }
+      work.isDone = true;
+      this.unchanged.add(work.item);
+      this.#options.onDone({ files: 1, bytes: work.item.node.size });
+    });
   }
 
   /** Compares files with their content and yields those that differ. */
@@ -74,7 +94,7 @@ export class ContentRestore {
     const wrong: PlannedItem[] = [];
     const work = items.flatMap((item) => {
       const lengths = this.#lengths(item);
-      return lengths ? [{ item, lengths, isNew: false, differing: undefined, isDone: false }] : [];
+      return lengths ? [{ item, lengths, isNew: false, differing: undefined, left: 0, isDone: false }] : [];
     });
     await this.#compareBatches(work, (compared, result) => {
       if (result.sizeDiffers || result.differing.length > 0) wrong.push(compared.item);
@@ -84,7 +104,8 @@ export class ContentRestore {
 
   #take(item: PlannedItem): void {
     const lengths = this.#lengths(item);
-    if (lengths) this.#work.push({ item, lengths, isNew: item.isNew, differing: undefined, isDone: false });
+    if (!lengths) return;
+    this.#work.push({ item, lengths, isNew: item.isNew, differing: undefined, left: 0, isDone: false });
   }
 
   #lengths(item: PlannedItem): number[] | undefined {
@@ -98,16 +119,6 @@ export class ContentRestore {
       lengths.push(plaintextLength(location));
     }
     return lengths;
-  }
-
-  async #compare(): Promise<void> {
-    const existing = this.#work.filter(({ item }) => item.compares);
-    await this.#compareBatches(existing, (work, { differing, sizeDiffers }) => {
-      if (differing.length === 0 && !sizeDiffers) {
-        work.isDone = true;
-        this.unchanged.add(work.item);
-      } else work.differing = new Set(differing);
-    });
   }
 
   async #compareBatches(
@@ -141,6 +152,18 @@ export class ContentRestore {
       this.failed.set(work.item, error.message);
       work.isDone = true;
     }
+  }
+
+  /** Counts what is to be written; what is there already is done. */
+  #begin(work: Work): void {
+    if (work.isDone) return;
+    const { lengths, differing } = work;
+    let there = 0;
+    for (const [i, length] of lengths.entries()) {
+      if (!differing || differing.has(i)) work.left += length;
+      else there += length;
+    }
+    if (work.left === 0 || there > 0) this.#options.onDone({ files: work.left === 0 ? 1 : 0, bytes: there });
   }
 
   #ranges(): Range[] {
@@ -188,7 +211,9 @@ export class ContentRestore {
     const result = await pool.run(() => ({ kind: 'range', packId, bytes, blobs, files }));
     this.#account(result);
     if (result.kind !== 'range') return;
-    for (const position of result.damaged) {
+    const damaged = new Set(result.damaged);
+    this.#advance(range.blobs.filter((_, position) => !damaged.has(position)));
+    for (const position of damaged) {
       const blob = range.blobs[position];
       if (blob) await this.#restoreCopy(blob);
     }
@@ -205,6 +230,24 @@ export class ContentRestore {
       if (!isDamage(error)) throw error;
       for (const { file } of blob.placements) this.#fail(file, `a part of its content is damaged: ${messageOf(error)}`);
     }
+    this.#advance([blob]);
+  }
+
+  /** Each placement of a blob is done once, written or not. */
+  #advance(blobs: readonly NeededBlob[]): void {
+    let files = 0;
+    let bytes = 0;
+    for (const { location, placements } of blobs) {
+      const length = plaintextLength(location);
+      bytes += length * placements.length;
+      for (const { file } of placements) {
+        const work = this.#work[file];
+        if (!work) continue;
+        work.left -= length;
+        if (work.left === 0 && length > 0) files++;
+      }
+    }
+    this.#options.onDone({ files, bytes });
   }
 
   #writtenFiles(blobs: readonly NeededBlob[]): WrittenFile[] {
@@ -221,7 +264,7 @@ export class ContentRestore {
   #account(result: RestoreJobResult): void {
     if (result.kind !== 'range' && result.kind !== 'blob') return;
     for (const { file, message } of result.failures) this.#fail(file, message);
-    this.#options.onWritten(result.bytesWritten, '');
+    this.bytesWritten += result.bytesWritten;
   }
 
   #fail(file: number, message: string): void {

@@ -1,10 +1,10 @@
 // The first pass of a restore: walks the snapshot and the target side by side, makes the folders, clears what is in the way,
-// and notes what has to be written. Nothing is written through a symbolic link; every name is checked before anything.
+// and notes what has to be written, in parts of bounded size. Nothing is written through a symbolic link; every name of a
+// folder is checked before anything of it.
 
 import { lstatSync, mkdirSync, readdirSync, unlinkSync, type BigIntStats } from 'node:fs';
 import { AppError } from '@varve/base';
 import { joinPath } from '../filesystem/byte-path.ts';
-import { ExcludePatterns } from '../filesystem/exclude-patterns.ts';
 import { removePath } from '../filesystem/remove-path.ts';
 import { isSystemError } from '../filesystem/system-error.ts';
 import type { Repository } from '../repository.ts';
@@ -13,6 +13,8 @@ import { parseTime } from '../tree/go-time.ts';
 import { assertSafeName } from '../tree/node-name.ts';
 import type { TreeNode } from '../tree/tree-node.ts';
 import type { Problem } from '../archive/worker-protocol.ts';
+import { throwIfFull } from './full-disk.ts';
+import type { RestoreSelection } from './restore-selection.ts';
 import { TreeReader } from './tree-reader.ts';
 
 /** Which existing files are overwritten. `always` compares contents, `if-changed` trusts equal size and time. */
@@ -28,20 +30,29 @@ export interface PlannedItem {
   readonly compares: boolean;
   /** That file has other names: it is replaced and not written to, because writing would change them too. */
   readonly isShared: boolean;
+  /** The folder that everything is restored into. */
+  readonly isTarget?: true | undefined;
 }
 
+/** A part of the plan. */
 export interface RestorePlan {
   /** Files with content to write, in the order of the snapshot; the first only of each group of hard links. */
   readonly files: PlannedItem[];
-  /** Further hard links and the item that they link to. */
+  /** Further hard links and the item that they link to, of this part or an earlier one. */
   readonly links: { readonly item: PlannedItem; readonly first: PlannedItem }[];
   /** Symbolic links, devices, FIFOs. */
   readonly specials: PlannedItem[];
   /** Folders, parents before children. */
   readonly folders: PlannedItem[];
+  /** What is not in the snapshot, to be removed when all is written. */
+  readonly removals: Removal[];
   readonly problems: Problem[];
-  unchanged: number;
-  deleted: number;
+}
+
+/** An object in a target folder, with everything below it. */
+export interface Removal {
+  readonly path: Buffer;
+  readonly shown: string;
 }
 
 export interface PlanOptions {
@@ -49,11 +60,14 @@ export interface PlanOptions {
   /** Path of `treeId` in the snapshot, for patterns. */
   readonly path: string;
   readonly target: Buffer;
-  readonly include?: readonly string[] | undefined;
-  readonly exclude?: readonly string[] | undefined;
+  readonly selection: RestoreSelection;
   readonly overwrite: Overwrite;
   readonly deleteOthers: boolean;
   readonly dryRun: boolean;
+  /** Told of what `overwrite` leaves as it is. */
+  readonly onSkipped: (item: { readonly shown: string; readonly node: TreeNode }) => void;
+  /** Told of what had to be removed from a place where something else goes. */
+  readonly onRemoved: (path: Buffer) => void;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -68,31 +82,30 @@ interface Folder {
   state: 'unknown' | 'existing' | 'made' | 'blocked';
 }
 
+/** A part is complete when it has this many entries; four chunks of a file count as one more. */
+const entriesPerPart = 20_000;
+
 export class RestorePlanner {
   readonly #trees: TreeReader;
   readonly #options: PlanOptions;
-  readonly #include: ExcludePatterns | undefined;
-  readonly #exclude: ExcludePatterns;
+  readonly #selection: RestoreSelection;
   readonly #firstLinks = new Map<string, PlannedItem>();
-  readonly #plan: RestorePlan = {
-    files: [],
-    links: [],
-    specials: [],
-    folders: [],
-    problems: [],
-    unchanged: 0,
-    deleted: 0,
-  };
+  #plan = emptyPlan();
+  #entries = 0;
+  /** Folders that are restored in part only, whose other content is looked at when it is known what was. */
+  readonly #partial: { readonly folder: Folder; readonly names: ReadonlySet<string> }[] = [];
 
   constructor(repository: Repository, options: PlanOptions) {
     this.#trees = new TreeReader(repository, options.signal);
     this.#options = options;
-    this.#include = options.include?.length ? new ExcludePatterns(options.include) : undefined;
-    this.#exclude = new ExcludePatterns(options.exclude ?? []);
+    this.#selection = options.selection;
   }
 
-  /** RESTORE_PATH_UNSAFE for names that lead out of their folder, REPOSITORY_DAMAGED for trees that cannot be read. */
-  async make(rootNode: TreeNode | undefined): Promise<RestorePlan> {
+  /**
+   * The parts of the plan. RESTORE_PATH_UNSAFE for names that lead out of their folder, REPOSITORY_DAMAGED for trees that
+   * cannot be read.
+   */
+  async *make(rootNode: TreeNode | undefined): AsyncGenerator<RestorePlan> {
     const { treeId, target, path, signal } = this.#options;
     const root: Folder = {
       path: target,
@@ -100,7 +113,7 @@ export class RestorePlanner {
       treeId,
       node: rootNode,
       parent: undefined,
-      isIncluded: this.#include === undefined || this.#include.matches(path),
+      isIncluded: this.#selection.includes(path),
       state: 'unknown',
     };
     if (root.isIncluded) this.#enter(root);
@@ -111,13 +124,15 @@ export class RestorePlanner {
       for (const node of nodes) assertSafeName(node.name, folder.shown);
       for (const node of nodes.toReversed()) if (node.type === 'dir') this.#planFolder(folder, node, stack);
       for (const node of nodes) if (node.type !== 'dir') this.#planEntry(folder, node);
-      if (this.#options.deleteOthers) this.#deleteOthers(folder, nodes);
+      if (this.#options.deleteOthers) this.#findOthers(folder, nodes);
+      if (this.#entries >= entriesPerPart) yield this.#takePart();
     }
-    return this.#plan;
+    for (const { folder, names } of this.#partial) this.#addRemovals(folder, names);
+    yield this.#takePart();
   }
 
   /** The plan for a single entry that is not a folder. */
-  makeForEntry(node: TreeNode, shown: string): RestorePlan {
+  async *makeForEntry(node: TreeNode, shown: string): AsyncGenerator<RestorePlan> {
     const { target } = this.#options;
     assertSafeName(node.name, shown);
     const folder: Folder = {
@@ -130,7 +145,14 @@ export class RestorePlanner {
       state: 'unknown',
     };
     this.#planEntry(folder, node);
-    return this.#plan;
+    yield this.#takePart();
+  }
+
+  #takePart(): RestorePlan {
+    const part = this.#plan;
+    this.#plan = emptyPlan();
+    this.#entries = 0;
+    return part;
   }
 
   #childPath(folder: Folder, node: TreeNode): string {
@@ -140,8 +162,8 @@ export class RestorePlanner {
 
   #planFolder(parent: Folder, node: TreeNode, stack: Folder[]): void {
     const shown = this.#childPath(parent, node);
-    if (this.#exclude.matches(shown) || node.subtree === undefined) return;
-    const isIncluded = parent.isIncluded || this.#include?.matches(shown) === true;
+    if (this.#selection.excludes(shown) || node.subtree === undefined) return;
+    const isIncluded = parent.isIncluded || this.#selection.includes(shown);
     const path = joinPath(parent.path, node.name);
     const folder: Folder = { path, shown, treeId: node.subtree, node, parent, isIncluded, state: 'unknown' };
     if (isIncluded && !this.#enter(folder)) return;
@@ -150,10 +172,11 @@ export class RestorePlanner {
 
   #planEntry(folder: Folder, node: TreeNode): void {
     const shown = this.#childPath(folder, node);
-    if (this.#exclude.matches(shown) || !(folder.isIncluded || this.#include?.matches(shown))) return;
+    if (this.#selection.excludes(shown) || !(folder.isIncluded || this.#selection.includes(shown))) return;
     if (node.type === 'socket' || node.type === 'irregular') return;
     if (!this.#enter(folder)) return;
     const path = joinPath(folder.path, node.name);
+    this.#entries += 1 + (node.content?.length ?? 0) / 4;
     try {
       const existing = folder.state === 'made' ? undefined : lstatOrNothing(path);
       this.#planItem({ path, shown, node }, existing);
@@ -166,7 +189,7 @@ export class RestorePlanner {
   #planItem(item: { path: Buffer; shown: string; node: TreeNode }, existing: BigIntStats | undefined): void {
     const { path, shown, node } = item;
     if (existing && !this.#mayOverwrite(node, existing)) {
-      this.#plan.unchanged++;
+      this.#options.onSkipped(item);
       if (isLinked(node) && existing.isFile() && !this.#firstLinks.has(linkKey(node))) {
         this.#firstLinks.set(linkKey(node), { ...item, isNew: false, compares: false, isShared: false });
       }
@@ -174,14 +197,14 @@ export class RestorePlanner {
     }
     if (existing?.isDirectory()) {
       if (!this.#options.deleteOthers) {
-        this.#plan.problems.push({
-          path: shown,
-          message: 'a folder is in the way; restore with deletion to replace it',
-        });
+        const message = 'a folder is in the way; restore with deletion to replace it';
+        this.#plan.problems.push({ path: shown, message });
         return;
       }
-      if (!this.#options.dryRun) removePath(path);
-      this.#plan.deleted++;
+      if (!this.#clearFolder(path, shown)) {
+        this.#plan.problems.push({ path: shown, message: 'a folder that holds something excluded is in the way' });
+        return;
+      }
     }
     if (node.type !== 'file') {
       if (existing && !existing.isDirectory() && !this.#options.dryRun) unlinkSync(path);
@@ -195,6 +218,21 @@ export class RestorePlanner {
     }
     const planned = this.#planFile(item, existing);
     if (isLinked(node)) this.#firstLinks.set(linkKey(node), planned);
+  }
+
+  /** False when what is excluded kept the folder. */
+  #clearFolder(path: Buffer, shown: string): boolean {
+    const { dryRun, onRemoved } = this.#options;
+    let isGone = false;
+    removePath(path, {
+      dryRun,
+      keeps: (names) => this.#selection.excludes([shown, ...names.map(printableName)].join('/')),
+      onRemoved: (removed) => {
+        isGone ||= removed.equals(path);
+        onRemoved(removed);
+      },
+    });
+    return isGone;
   }
 
   #planFile(item: { path: Buffer; shown: string; node: TreeNode }, existing: BigIntStats | undefined): PlannedItem {
@@ -241,14 +279,16 @@ export class RestorePlanner {
           return 'blocked';
         }
         if (!dryRun) unlinkSync(path);
-        this.#plan.deleted++;
       }
       const exists = existing?.isDirectory() === true;
       if (!exists && !dryRun) mkdirSync(path, { mode: 0o700, recursive: !parent });
-      if (node) this.#plan.folders.push({ path, shown, node, isNew: !exists, compares: false, isShared: false });
+      const isTarget = parent ? undefined : true;
+      if (node)
+        this.#plan.folders.push({ path, shown, node, isNew: !exists, compares: false, isShared: false, isTarget });
       return exists ? 'existing' : 'made';
     } catch (error) {
       if (!isSystemError(error)) throw error;
+      throwIfFull(error);
       if (!parent)
         throw new AppError('RESTORE_TARGET_INVALID', `The target cannot be used: ${error.message}`, { cause: error });
       this.#plan.problems.push({ path: shown, message: error.message });
@@ -256,20 +296,34 @@ export class RestorePlanner {
     }
   }
 
-  #deleteOthers(folder: Folder, nodes: readonly TreeNode[]): void {
-    if (folder.state !== 'existing' || !folder.isIncluded) return;
+  #findOthers(folder: Folder, nodes: readonly TreeNode[]): void {
     const names = new Set(nodes.map(({ name }) => name.toString('latin1')));
-    for (const name of readdirSync(folder.path, { encoding: 'buffer' })) {
+    if (folder.isIncluded) this.#addRemovals(folder, names);
+    else this.#partial.push({ folder, names });
+  }
+
+  #addRemovals(folder: Folder, names: ReadonlySet<string>): void {
+    if (folder.state !== 'existing') return;
+    let present: Buffer[] = [];
+    try {
+      present = readdirSync(folder.path, { encoding: 'buffer' });
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      this.#plan.problems.push({ path: folder.shown, message: error.message });
+    }
+    for (const name of present) {
+      if (names.has(name.toString('latin1'))) continue;
       const shown = `${folder.shown === '/' ? '' : folder.shown}/${printableName(name)}`;
-      if (names.has(name.toString('latin1')) || this.#exclude.matches(shown)) continue;
-      try {
-        this.#plan.deleted += this.#options.dryRun ? 1 : removePath(joinPath(folder.path, name));
-      } catch (error) {
-        if (!isSystemError(error)) throw error;
-        this.#plan.problems.push({ path: shown, message: error.message });
+      const isSelected = folder.isIncluded || this.#selection.includes(shown);
+      if (isSelected && !this.#selection.excludes(shown)) {
+        this.#plan.removals.push({ path: joinPath(folder.path, name), shown });
       }
     }
   }
+}
+
+function emptyPlan(): RestorePlan {
+  return { files: [], links: [], specials: [], folders: [], removals: [], problems: [] };
 }
 
 function isLinked(node: TreeNode): boolean {

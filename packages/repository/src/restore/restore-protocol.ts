@@ -8,6 +8,13 @@ export interface RestoreSetup {
   readonly restoresOwners: boolean;
   /** Leave runs of zeros out of new files. */
   readonly sparse: boolean;
+  readonly attributes: AttributePatterns;
+}
+
+/** Globs of names of extended attributes; with `include` only those it matches. */
+export interface AttributePatterns {
+  readonly include?: readonly string[] | undefined;
+  readonly exclude?: readonly string[] | undefined;
 }
 
 /** A place where a blob goes. */
@@ -93,6 +100,8 @@ export interface ComparedResult {
 
 export interface FinishFailure {
   readonly item: number;
+  /** The object itself was not made, not only its metadata. */
+  readonly isLost: boolean;
   readonly message: string;
   readonly isGeneral: boolean;
 }

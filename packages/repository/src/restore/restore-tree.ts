@@ -1,37 +1,49 @@
-// Brings a folder of a snapshot back to disk: plan, contents, then links and metadata, folders last. An interrupted restore
-// can be repeated: a file gets its time only when it is complete.
+// Brings a folder of a snapshot back to disk, part by part, so that memory does not grow with the number of files: plan, contents,
+// links and metadata; when all parts are done what is to be removed, folders last. An interrupted restore can be repeated: a file gets its time only when it is complete, and nothing is removed before all is
+// written, but for what is in the way.
 
 import { linkSync, lstatSync, unlinkSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { AppError, isAppError, mapConcurrently, throwIfAborted, cancelledError, type OnProgress } from '@varve/base';
 import type { Problem } from '../archive/worker-protocol.ts';
 import { Libc } from '../filesystem/libc.ts';
+import { pathComponents } from '../filesystem/byte-path.ts';
+import { removePath } from '../filesystem/remove-path.ts';
 import { isSystemError } from '../filesystem/system-error.ts';
-import { writeMetadata, type NodeMetadata } from '../filesystem/write-metadata.ts';
+import { writeMetadata } from '../filesystem/write-metadata.ts';
 import type { Repository } from '../repository.ts';
 import { ThreadPool } from '../threads/thread-pool.ts';
-import { parseTime } from '../tree/go-time.ts';
-import type { TreeNode } from '../tree/tree-node.ts';
+import { printableName } from '../tree/go-quote.ts';
+import { attributeSelection } from './attribute-selection.ts';
 import { findIndexedNode } from './find-node.ts';
+import { toFileItem, toMetadata, toSpecialItem } from './finish-items.ts';
+import { throwIfFull } from './full-disk.ts';
+import { mapOwner, type OwnerMap } from './owner-map.ts';
 import { ContentRestore, type RestorePool } from './restore-content.ts';
-import { RestorePlanner, type Overwrite, type PlannedItem, type RestorePlan } from './restore-plan.ts';
-import type { FinishItem, RestoreJob, RestoreJobResult, RestoreSetup } from './restore-protocol.ts';
+import { RestoreReport, type ExpectedRestore, type RestoreCounts, type RestoredItem } from './restore-report.ts';
+import { RestorePlanner, type Overwrite, type PlannedItem, type Removal, type RestorePlan } from './restore-plan.ts';
+import type { AttributePatterns, FinishItem, RestoreJob, RestoreJobResult, RestoreSetup } from './restore-protocol.ts';
+import { RestoreSelection, type SelectionOptions } from './restore-selection.ts';
 
-export interface RestoreOptions {
+export interface RestoreOptions extends SelectionOptions {
   readonly treeId: string;
   /** Folder of the snapshot whose content is restored, or a single entry; `/` when absent. */
   readonly path?: string | undefined;
   /** Folder that gets the content; made when missing. It also gets the metadata of `path`, unless that is `/`. */
   readonly target: string;
-  /** Patterns that are matched against paths in the snapshot. */
-  readonly include?: readonly string[] | undefined;
-  readonly exclude?: readonly string[] | undefined;
+  /** Patterns are matched against paths, and paths reported, from `path` on; from the root of the snapshot when absent. */
+  readonly relativePaths?: boolean | undefined;
   /** `always` when absent: contents are compared, and only chunks that differ are written. */
   readonly overwrite?: Overwrite | undefined;
-  /** Remove what the snapshot does not have, in the folders that are restored. */
+  /** Remove what the snapshot does not have and the patterns select, in the folders that are restored. */
   readonly deleteOthers?: boolean | undefined;
-  /** Change nothing; tell what would be done (contents are not compared). */
+  /** Other owners for what is restored. */
+  readonly owners?: OwnerMap | undefined;
+  /** Extended attributes that are restored; all when absent. Others on disk are left as they are. */
+  readonly attributes?: AttributePatterns | undefined;
+  /** Change nothing; contents are compared, and every object is reported as it would be. */
   readonly dryRun?: boolean | undefined;
   /** Read every file again at the end. */
   readonly verify?: boolean | undefined;
@@ -39,18 +51,16 @@ export interface RestoreOptions {
   readonly sparse?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: OnProgress | undefined;
+  /** Totals for the progress, where the caller knows them; otherwise they grow while the restore is planned. */
+  readonly expected?: ExpectedRestore | undefined;
+  /** Told of every object. */
+  readonly onItem?: ((item: RestoredItem) => void) | undefined;
   readonly workers?: number | undefined;
 }
 
-export interface RestoreResult {
-  /** Files, links and devices that were written. */
-  readonly files: number;
-  readonly dirs: number;
-  /** Bytes of content that were written. */
+export interface RestoreResult extends Readonly<RestoreCounts> {
+  /** Bytes of content that were written: of files that were changed only what differed. */
   readonly bytes: number;
-  /** Entries whose content was left as it was. */
-  readonly unchanged: number;
-  readonly deleted: number;
   /** What could not be restored, wholly or in part. */
   readonly problems: readonly Problem[];
 }
@@ -79,125 +89,158 @@ export async function restoreTree(repository: Repository, options: RestoreOption
 class Restore {
   readonly #repository: Repository;
   readonly #options: RestoreOptions;
-  readonly #problems: Problem[] = [];
-  /** Failures that hold for the whole restore: message to first path and number. */
-  readonly #general = new Map<string, { readonly path: string; count: number }>();
+  readonly #report: RestoreReport;
+  readonly #selection: RestoreSelection;
   readonly #isRoot = process.getuid?.() === 0;
-  #bytes = 0;
-  #bytesTotal = 0;
-  #filesTotal = 0;
+  /** Files whose content could not be restored. */
+  readonly #failed = new Set<PlannedItem>();
+  /** Files with other names on disk that have their content already. */
+  readonly #keptShared = new Set<PlannedItem>();
+  /** Ends the planning of parts that will not be restored any more. */
+  readonly #planning = new AbortController();
+  #foreign: string | undefined;
+  #bytesWritten = 0;
 
   constructor(repository: Repository, options: RestoreOptions) {
     this.#repository = repository;
     this.#options = options;
+    this.#report = new RestoreReport(options);
+    this.#selection = new RestoreSelection(options);
   }
 
   async run(): Promise<RestoreResult> {
-    const plan = await this.#plan();
-    this.#problems.push(...plan.problems);
-    this.#filesTotal = plan.files.length + plan.links.length + plan.specials.length;
-    this.#bytesTotal = plan.files.reduce((sum, { node }) => sum + node.size, 0);
-    if (this.#options.dryRun) {
-      const { length: dirs } = plan.folders;
-      const { unchanged, deleted } = plan;
-      return { files: this.#filesTotal, dirs, bytes: this.#bytesTotal, unchanged, deleted, problems: this.#problems };
-    }
-    const setup: RestoreSetup = {
-      key: this.#repository.key.reveal(),
-      restoresOwners: this.#isRoot,
-      sparse: this.#options.sparse ?? false,
-    };
+    const { attributes = {}, sparse = false, workers, signal } = this.#options;
+    const parts = await this.#parts();
+    const key = this.#repository.key.reveal();
+    const setup: RestoreSetup = { key, restoresOwners: this.#isRoot, sparse, attributes };
     const file = new URL('./restore-worker.ts', import.meta.url);
-    const threads = Math.max(1, this.#options.workers ?? Math.max(2, availableParallelism()));
+    const threads = Math.max(1, workers ?? Math.max(2, availableParallelism()));
     const pool: RestorePool = new ThreadPool<RestoreJob, RestoreJobResult>({ file, setup, threads, transfer });
     const onAbort = (): void => {
-      pool.fail(cancelledError(this.#options.signal));
+      pool.fail(cancelledError(signal));
     };
-    this.#options.signal?.addEventListener('abort', onAbort, { once: true });
+    signal?.addEventListener('abort', onAbort, { once: true });
     try {
-      return await this.#write(plan, pool);
+      await this.#run(parts, pool);
     } finally {
-      this.#options.signal?.removeEventListener('abort', onAbort);
+      this.#planning.abort();
+      await parts.return(undefined).catch(() => {});
+      signal?.removeEventListener('abort', onAbort);
       await pool.close();
     }
+    const { counts, problems } = this.#report;
+    return { ...counts, bytes: this.#bytesWritten, problems };
   }
 
-  async #plan(): Promise<RestorePlan> {
-    const { treeId, path = '/', include, exclude, overwrite, deleteOthers, dryRun, signal } = this.#options;
-    const target = Buffer.from(resolve(this.#options.target));
-    const isRoot = path.split('/').every((part) => part === '' || part === '.');
+  async #run(parts: AsyncGenerator<RestorePlan>, pool: RestorePool): Promise<void> {
+    const { dryRun = false, signal } = this.#options;
+    const repository = this.#repository;
+    const folders: PlannedItem[] = [];
+    const removals: Removal[] = [];
+    for await (const part of oneAhead(parts)) {
+      this.#report.begin(part);
+      const content = new ContentRestore({ repository, pool, signal, onDone: this.#report.advance });
+      if (dryRun) await this.#pretend(part, content);
+      else await this.#write(part, content, pool);
+      this.#bytesWritten += content.bytesWritten;
+      for (const folder of part.folders) folders.push(folder);
+      for (const removal of part.removals) removals.push(removal);
+    }
+    throwIfAborted(signal);
+    await this.#removeOthers(removals);
+    if (dryRun) {
+      for (const item of folders.toReversed()) this.#report.folder(item);
+      return;
+    }
+    this.#finishFolders(folders);
+    this.#report.endGeneral();
+    if (this.#foreign) this.#report.problem(this.#foreign, 'Owners were not restored: only root may give files away');
+  }
+
+  async #parts(): Promise<AsyncGenerator<RestorePlan>> {
+    const { treeId, path = '/', relativePaths, overwrite = 'always', signal } = this.#options;
+    const { deleteOthers = false, dryRun = false } = this.#options;
+    const planning = this.#planning.signal;
+    const isRoot = pathComponents(Buffer.from(path)).every((part) => part.equals(Buffer.from('.')));
     const node = isRoot ? undefined : await findIndexedNode(this.#repository, { treeId, path, signal });
     const planner = new RestorePlanner(this.#repository, {
       treeId: node?.subtree ?? treeId,
-      path: isRoot ? '/' : path.replace(/\/+$/, ''),
-      target,
-      include,
-      exclude,
-      overwrite: overwrite ?? 'always',
-      deleteOthers: deleteOthers ?? false,
-      dryRun: dryRun ?? false,
-      signal,
+      path: isRoot || relativePaths ? '/' : path.replace(/\/+$/, ''),
+      target: Buffer.from(resolve(this.#options.target)),
+      selection: this.#selection,
+      overwrite,
+      deleteOthers,
+      dryRun,
+      signal: signal ? AbortSignal.any([signal, planning]) : planning,
+      onSkipped: (item) => this.#report.unchanged(item),
+      onRemoved: (removed) => this.#report.deleted(removed),
     });
-    return node && node.type !== 'dir' ? planner.makeForEntry(node, path) : planner.make(node);
+    if (!node || node.type === 'dir') return planner.make(node);
+    return planner.makeForEntry(node, relativePaths ? `/${printableName(node.name)}` : path);
   }
 
-  async #write(plan: RestorePlan, pool: RestorePool): Promise<RestoreResult> {
-    const { signal, verify, sparse } = this.#options;
-    const content = new ContentRestore({
-      repository: this.#repository,
-      pool,
-      signal,
-      onWritten: (bytes) => this.#report(bytes, content),
-    });
-    await content.run(plan.files);
+  /** Tells what {@link Restore.#write} would do. */
+  async #pretend(part: RestorePlan, content: ContentRestore): Promise<void> {
+    await content.compare(part.files);
+    for (const [{ shown }, message] of content.failed) this.#report.problem(shown, message);
+    for (const item of part.files) this.#fileDone(item, content);
+    for (const item of part.specials) this.#report.restored(item);
+    for (const { item, first } of part.links) {
+      const isReplaced = first.isShared && !this.#keptShared.has(first);
+      this.#report.linked(item, !isReplaced && isSameFile(item, first));
+    }
+  }
+
+  async #write(part: RestorePlan, content: ContentRestore, pool: RestorePool): Promise<void> {
+    const { verify, sparse = false, owners } = this.#options;
+    await content.run(part.files);
     this.#dropFailed(content);
-    const files = plan.files.filter((item) => !content.failed.has(item));
-    const finish = [
-      ...files.map((item) => ({ item, finish: toFinishItem(item, { sparse: sparse ?? false }) })),
-      ...plan.specials.map((item) => ({ item, finish: toSpecialItem(item) })),
-    ];
-    await this.#finish(finish, pool);
-    for (const { item, first } of plan.links) this.#link(item, first, content);
+    const files = part.files.filter((item) => !content.failed.has(item));
+    const fileWork = files.map((item) => ({ item, finish: toFileItem(item, { sparse, owners }) }));
+    await this.#finish(fileWork, { pool, onFinished: (item) => this.#fileDone(item, content) });
+    const specialWork = part.specials.map((item) => ({ item, finish: toSpecialItem(item, owners) }));
+    await this.#finish(specialWork, {
+      pool,
+      onFinished: (item) => {
+        this.#report.restored(item);
+        this.#report.advance({ files: 1, bytes: 0 });
+      },
+    });
+    for (const { item, first } of part.links) this.#link(item, first);
     if (verify) {
       for (const { shown } of await content.verify(files)) {
-        this.#problems.push({ path: shown, message: 'its content on disk is not what the snapshot holds' });
+        this.#report.problem(shown, 'its content on disk is not what the snapshot holds');
       }
     }
-    throwIfAborted(signal);
-    this.#finishFolders(plan.folders);
-    this.#reportGeneral(plan);
-    const written = this.#filesTotal - content.failed.size - content.unchanged.size;
-    return {
-      files: written,
-      dirs: plan.folders.length,
-      bytes: this.#bytes,
-      unchanged: plan.unchanged + content.unchanged.size,
-      deleted: plan.deleted,
-      problems: this.#problems,
-    };
+    this.#noteForeign(part);
   }
 
-  #report(bytes: number, content: ContentRestore): void {
-    this.#bytes += bytes;
-    const filesTotal = this.#filesTotal;
-    const filesDone = content.unchanged.size;
-    this.#options.onProgress?.({ filesDone, filesTotal, bytesDone: this.#bytes, bytesTotal: this.#bytesTotal });
+  #fileDone(item: PlannedItem, content: ContentRestore): void {
+    if (content.unchanged.has(item)) {
+      this.#report.unchanged(item);
+      if (item.isShared) this.#keptShared.add(item);
+    } else if (!content.failed.has(item)) this.#report.restored(item, item.node.size);
   }
 
   /** A file with a hole where its content is damaged is worse than none. */
   #dropFailed(content: ContentRestore): void {
-    for (const [{ path, shown }, message] of content.failed) {
-      this.#problems.push({ path: shown, message });
+    for (const [item, message] of content.failed) {
+      const { path, shown } = item;
+      this.#failed.add(item);
+      this.#report.problem(shown, message);
       try {
         unlinkSync(path);
       } catch (error) {
         if (!isSystemError(error)) throw error;
-        if (error.code !== 'ENOENT') this.#problems.push({ path: shown, message: error.message });
+        if (error.code !== 'ENOENT') this.#report.problem(shown, error.message);
       }
     }
   }
 
-  async #finish(work: readonly { item: PlannedItem; finish: FinishItem }[], pool: RestorePool): Promise<void> {
+  async #finish(
+    work: readonly { item: PlannedItem; finish: FinishItem }[],
+    { pool, onFinished }: { readonly pool: RestorePool; readonly onFinished: (item: PlannedItem) => void },
+  ): Promise<void> {
     const batches = Array.from({ length: Math.ceil(work.length / finishBatch) }, (_, i) =>
       work.slice(i * finishBatch, (i + 1) * finishBatch),
     );
@@ -205,88 +248,94 @@ class Restore {
       throwIfAborted(this.#options.signal);
       const result = await pool.run(() => ({ kind: 'finish', items: batch.map(({ finish }) => finish) }));
       if (result.kind !== 'finish') return;
-      for (const { item, ...failure } of result.failures) {
-        this.#fail(batch[item]?.item.shown ?? '', failure);
+      const lost = new Set<number>();
+      for (const { item, isLost, ...failure } of result.failures) {
+        if (isLost) lost.add(item);
+        this.#report.failed(batch[item]?.item.shown ?? '', failure);
       }
+      for (const [i, { item }] of batch.entries()) if (!lost.has(i)) onFinished(item);
     });
   }
 
-  #link(item: PlannedItem, first: PlannedItem, content: ContentRestore): void {
-    if (content.failed.has(first)) {
-      this.#problems.push({ path: item.shown, message: `it is a link to ${first.shown}, which could not be restored` });
+  #link(item: PlannedItem, first: PlannedItem): void {
+    if (this.#failed.has(first)) {
+      this.#report.problem(item.shown, `it is a link to ${first.shown}, which could not be restored`);
       return;
     }
     try {
-      const target = lstatSync(first.path, { bigint: true });
-      const existing = lstatSync(item.path, { bigint: true, throwIfNoEntry: false });
-      if (existing?.ino === target.ino && existing.dev === target.dev) return;
-      if (existing) unlinkSync(item.path);
-      linkSync(first.path, item.path);
+      const isUnchanged = isSameFile(item, first);
+      if (!isUnchanged) {
+        if (lstatSync(item.path, { throwIfNoEntry: false })) unlinkSync(item.path);
+        linkSync(first.path, item.path);
+      }
+      this.#report.linked(item, isUnchanged);
     } catch (error) {
       if (!isSystemError(error)) throw error;
-      this.#problems.push({ path: item.shown, message: error.message });
+      throwIfFull(error);
+      this.#report.problem(item.shown, error.message);
+    }
+  }
+
+  async #removeOthers(removals: readonly Removal[]): Promise<void> {
+    const { dryRun } = this.#options;
+    for (const { path, shown } of removals) {
+      // Lets a wish to stop come through.
+      await setImmediate();
+      throwIfAborted(this.#options.signal);
+      const keeps = (names: readonly Buffer[]): boolean =>
+        this.#selection.excludes([shown, ...names.map(printableName)].join('/'));
+      try {
+        removePath(path, { dryRun, keeps, onRemoved: (removed) => this.#report.deleted(removed) });
+      } catch (error) {
+        if (!isSystemError(error)) throw error;
+        this.#report.problem(shown, error.message);
+      }
     }
   }
 
   /** From the deepest up, since a mode may close the way to what is inside. */
   #finishFolders(folders: readonly PlannedItem[]): void {
-    const writer = { libc: Libc.load(), restoresOwners: this.#isRoot };
-    for (const { path, shown, node } of folders.toReversed()) {
-      for (const failure of writeMetadata(writer, { path, metadata: toMetadata(node) })) this.#fail(shown, failure);
+    const selectsAttribute = attributeSelection(this.#options.attributes ?? {});
+    const writer = { libc: Libc.load(), restoresOwners: this.#isRoot, selectsAttribute };
+    for (const item of folders.toReversed()) {
+      const metadata = toMetadata(item.node, this.#options.owners);
+      for (const failure of writeMetadata(writer, { path: item.path, metadata }))
+        this.#report.failed(item.shown, failure);
+      this.#report.folder(item);
     }
   }
 
-  #fail(path: string, { message, isGeneral }: { message: string; isGeneral: boolean }): void {
-    if (!isGeneral) {
-      this.#problems.push({ path, message });
-      return;
-    }
-    const known = this.#general.get(message);
-    if (known) known.count++;
-    else this.#general.set(message, { path, count: 1 });
+  /** The first object that somebody else owned, where owners cannot be restored. */
+  #noteForeign({ files, specials, folders }: RestorePlan): void {
+    if (this.#isRoot || this.#foreign) return;
+    const own = { uid: process.getuid?.(), gid: process.getgid?.() };
+    this.#foreign = [...files, ...specials, ...folders].find(({ node }) => {
+      const { uid, gid } = mapOwner(node, this.#options.owners);
+      return uid !== own.uid || gid !== own.gid;
+    })?.shown;
   }
+}
 
-  #reportGeneral(plan: RestorePlan): void {
-    for (const [message, { path, count }] of this.#general) {
-      this.#problems.push({ path, message: count === 1 ? message : `${message} (and ${count - 1} more)` });
-    }
-    if (this.#isRoot) return;
-    const [uid, gid] = [process.getuid?.(), process.getgid?.()];
-    const foreign = [...plan.files, ...plan.specials, ...plan.folders].find(
-      ({ node }) => node.uid !== uid || node.gid !== gid,
-    );
-    if (foreign) {
-      this.#problems.push({ path: foreign.shown, message: 'Owners were not restored: only root may give files away' });
-    }
+/** Lets a generator work on its next part while this one is used. */
+async function* oneAhead<T>(source: AsyncGenerator<T>): AsyncGenerator<T> {
+  let next = source.next();
+  for (let step = await next; !step.done; step = await next) {
+    next = source.next();
+    // It is reported when it is waited for.
+    next.catch(() => {});
+    yield step.value;
   }
+}
+
+/** Whether two places are names of one file. */
+function isSameFile(item: PlannedItem, first: PlannedItem): boolean {
+  const a = lstatSync(item.path, { bigint: true, throwIfNoEntry: false });
+  const b = lstatSync(first.path, { bigint: true, throwIfNoEntry: false });
+  return a !== undefined && b !== undefined && a.ino === b.ino && a.dev === b.dev;
 }
 
 function transfer(job: RestoreJob): ArrayBuffer[] {
   const bytes = job.kind === 'range' ? job.bytes : job.kind === 'blob' ? job.plaintext : undefined;
   const buffer = bytes?.buffer;
   return buffer instanceof ArrayBuffer && buffer.byteLength === bytes?.byteLength ? [buffer] : [];
-}
-
-function toMetadata(node: TreeNode): NodeMetadata {
-  return {
-    type: node.type,
-    mode: node.mode,
-    uid: node.uid,
-    gid: node.gid,
-    mtimeNs: parseTime(node.mtime) ?? 0n,
-    atimeNs: parseTime(node.atime) ?? 0n,
-    extendedAttributes: node.extendedAttributes ?? [],
-  };
-}
-
-function toFinishItem(item: PlannedItem, { sparse }: { sparse: boolean }): FinishItem {
-  const { path, node } = item;
-  const needsSize = sparse || !item.isNew || node.size === 0;
-  return { path, metadata: toMetadata(node), size: needsSize ? node.size : undefined };
-}
-
-function toSpecialItem({ path, node }: PlannedItem): FinishItem {
-  const metadata = toMetadata(node);
-  if (node.type === 'symlink') return { path, metadata, linkTarget: node.linkTarget ?? Buffer.alloc(0) };
-  return { path, metadata, device: node.device };
 }

@@ -13,7 +13,9 @@ import { writeMetadata, type MetadataWriter } from '../filesystem/write-metadata
 import { loadEngine } from '../native/load-engine.ts';
 import { openBlob } from '../pack/pack-reader.ts';
 import { serveJobs } from '../threads/serve-jobs.ts';
+import { attributeSelection } from './attribute-selection.ts';
 import { FileWriter } from './file-writer.ts';
+import { throwIfFull } from './full-disk.ts';
 import type {
   ComparedFile,
   ComparedResult,
@@ -25,9 +27,6 @@ import type {
   RestoreSetup,
   WrittenFile,
 } from './restore-protocol.ts';
-
-/** No space left, quota exceeded: everything after would fail as well. */
-const fullCodes = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 
 class RestoreThread {
   readonly #engine = loadEngine();
@@ -41,7 +40,8 @@ class RestoreThread {
     if (!key) throw new AppError('INTERNAL', 'The key that a worker thread got is not valid.');
     this.#cipher = new UnitCipher(this.#engine, key);
     this.#sparse = setup.sparse;
-    this.#metadata = { libc: Libc.load(), restoresOwners: setup.restoresOwners };
+    const { restoresOwners, attributes } = setup;
+    this.#metadata = { libc: Libc.load(), restoresOwners, selectsAttribute: attributeSelection(attributes) };
   }
 
   run(job: RestoreJob): RestoreJobResult {
@@ -146,10 +146,10 @@ class RestoreThread {
     } catch (error) {
       if (!isSystemError(error)) throw error;
       throwIfFull(error);
-      return [{ item: number, message: error.message, isGeneral: false }];
+      return [{ item: number, isLost: true, message: error.message, isGeneral: false }];
     }
     const failures = writeMetadata(this.#metadata, { path, metadata: item.metadata });
-    return failures.map(({ message, isGeneral }) => ({ item: number, message, isGeneral }));
+    return failures.map(({ message, isGeneral }) => ({ item: number, isLost: false, message, isGeneral }));
   }
 
   #make(path: Buffer, item: FinishItem): void {
@@ -172,11 +172,6 @@ class RestoreThread {
 
 function filesByNumber(files: readonly WrittenFile[]): Map<number, WrittenFile> {
   return new Map(files.map((file) => [file.number, file]));
-}
-
-function throwIfFull(error: Error & { readonly code: string }): void {
-  if (!fullCodes.has(error.code)) return;
-  throw new AppError('RESTORE_FAILED', `There is no room left where the restore writes: ${error.message}`);
 }
 
 function readFully(fd: number, bytes: Buffer, position: number): number {

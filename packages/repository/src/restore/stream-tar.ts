@@ -1,16 +1,13 @@
 // A folder of a snapshot as a tar stream with all its metadata, for containers and downloads.
 
-import { joinPath, pathComponents } from '../filesystem/byte-path.ts';
 import { permissionsOf } from '../filesystem/file-mode.ts';
 import type { Repository } from '../repository.ts';
 import type { TarEntry, TarEntryType } from '../tar/read-tar.ts';
 import { tarEnd, tarHeader, tarPadding } from '../tar/write-tar.ts';
 import { parseTime } from '../tree/go-time.ts';
-import { assertSafeName } from '../tree/node-name.ts';
-import type { NodeType, TreeNode } from '../tree/tree-node.ts';
-import { findIndexedNode, type SnapshotPath } from './find-node.ts';
+import type { NodeType } from '../tree/tree-node.ts';
+import { archiveEntries, archiveRoot, type ArchiveEntry, type ArchiveOptions } from './archive-entries.ts';
 import { readContent } from './list-tree.ts';
-import { TreeReader } from './tree-reader.ts';
 
 const types: Readonly<Partial<Record<NodeType, TarEntryType>>> = {
   file: 'file',
@@ -21,58 +18,36 @@ const types: Readonly<Partial<Record<NodeType, TarEntryType>>> = {
   fifo: 'fifo',
 };
 
-interface Entry {
-  readonly name: Buffer;
-  readonly node: TreeNode;
-}
-
 /**
- * The content of a folder, names relative to it, the folder itself first as `./` (not for `/`, which has no metadata); or a
- * single entry. PATH_NOT_FOUND, RESTORE_PATH_UNSAFE, REPOSITORY_DAMAGED. A stream that throws must not be used.
+ * The content of a folder or a single entry. With relative names the folder itself comes first as `./`, unless it is `/`,
+ * which has no metadata. PATH_NOT_FOUND, RESTORE_PATH_UNSAFE, REPOSITORY_DAMAGED. A stream that throws must not be used.
  */
-export async function* streamTar(repository: Repository, options: SnapshotPath): AsyncGenerator<Uint8Array> {
-  const { signal } = options;
+export async function* streamTar(repository: Repository, options: ArchiveOptions): AsyncGenerator<Uint8Array> {
+  const { signal, names = 'relative' } = options;
   await repository.loadIndex({ signal });
-  const isRoot = pathComponents(Buffer.from(options.path)).length === 0;
-  const node = isRoot ? undefined : await findIndexedNode(repository, options);
+  const node = await archiveRoot(repository, options);
   const firstLinks = new Map<string, Buffer>();
-  const trees = new TreeReader(repository, signal);
-  const stack: Entry[] = [];
-  const push = async (folder: Buffer, treeId: string): Promise<void> => {
-    const nodes = await trees.nodes(treeId);
-    for (const child of nodes.reverse()) {
-      assertSafeName(child.name, folder.toString() || '/');
-      stack.push({ name: folder.length === 0 ? child.name : joinPath(folder, child.name), node: child });
-    }
-  };
-  if (node && node.type !== 'dir') {
-    assertSafeName(node.name, options.path);
-    stack.push({ name: node.name, node });
-  } else {
-    if (node) yield tarHeader(toTarEntry({ name: Buffer.from('./'), node }, 'dir'));
-    await push(Buffer.alloc(0), node?.subtree ?? options.treeId);
-  }
-  for (let top = stack.pop(); top; top = stack.pop()) {
-    signal?.throwIfAborted();
-    const type = types[top.node.type];
+  if (node?.type === 'dir' && names === 'relative')
+    yield tarHeader(toTarEntry({ name: Buffer.from('./'), node }, 'dir'));
+  for await (const entry of archiveEntries(repository, { ...options, node })) {
+    const type = types[entry.node.type];
     if (type === undefined) continue;
-    const linked = firstLinkOf(top, firstLinks);
+    const linked = firstLinkOf(entry, firstLinks);
     if (linked) {
-      yield tarHeader({ ...toTarEntry(top, 'link'), linkName: linked });
+      yield tarHeader({ ...toTarEntry(entry, 'link'), linkName: linked });
       continue;
     }
-    const name = type === 'dir' ? Buffer.concat([top.name, Buffer.from('/')]) : top.name;
-    yield tarHeader(toTarEntry({ name, node: top.node }, type));
-    if (type === 'file') {
-      yield* readContent(repository, top.node, signal);
-      yield tarPadding(top.node.size);
-    } else if (top.node.subtree !== undefined) await push(top.name, top.node.subtree);
+    const name = type === 'dir' ? Buffer.concat([entry.name, Buffer.from('/')]) : entry.name;
+    yield tarHeader(toTarEntry({ name, node: entry.node }, type));
+    if (type !== 'file') continue;
+    yield* readContent(repository, entry.node, signal);
+    yield tarPadding(entry.node.size);
   }
   yield tarEnd;
 }
 
 /** The name of an earlier link to the same file; notes the first. */
-function firstLinkOf({ name, node }: Entry, known: Map<string, Buffer>): Buffer | undefined {
+function firstLinkOf({ name, node }: ArchiveEntry, known: Map<string, Buffer>): Buffer | undefined {
   if (node.type !== 'file' || node.links < 2 || node.inode === 0n) return undefined;
   const key = `${node.deviceId}:${node.inode}`;
   const first = known.get(key);
@@ -80,7 +55,7 @@ function firstLinkOf({ name, node }: Entry, known: Map<string, Buffer>): Buffer 
   return first;
 }
 
-function toTarEntry({ name, node }: Entry, type: TarEntryType): TarEntry {
+function toTarEntry({ name, node }: ArchiveEntry, type: TarEntryType): TarEntry {
   return {
     type,
     name,

@@ -1,7 +1,8 @@
 // Reads many trees of a snapshot: trees lie together in packs, so windows of packs are read and kept, and most trees then
 // cost no call of the storage.
 
-import { isDamage, type Repository } from '../repository.ts';
+import type { BlobIndex } from '../blob-index/blob-index.ts';
+import { isDamage, mostBytesKept, type Repository } from '../repository.ts';
 import { openBlob } from '../pack/pack-reader.ts';
 import { decodeTree } from '../tree/decode-tree.ts';
 import type { TreeNode } from '../tree/tree-node.ts';
@@ -18,13 +19,23 @@ interface Window {
 export class TreeReader {
   readonly #repository: Repository;
   readonly #signal: AbortSignal | undefined;
+  readonly #index: BlobIndex | undefined;
   readonly #packSizes = new Map<string, Promise<number>>();
   /** By pack and number, the longest unused first. */
   readonly #windows = new Map<string, Promise<Window>>();
 
-  constructor(repository: Repository, signal: AbortSignal | undefined) {
+  readonly #fresh: boolean;
+
+  /** Reads what `index` lists, or the repository's own index; `fresh`: from the storage itself, not from a cache. */
+  constructor(
+    repository: Repository,
+    signal: AbortSignal | undefined,
+    options: { readonly index?: BlobIndex; readonly fresh?: boolean } = {},
+  ) {
     this.#repository = repository;
     this.#signal = signal;
+    this.#index = options.index;
+    this.#fresh = options.fresh ?? false;
   }
 
   /** The nodes of a tree. REPOSITORY_DAMAGED. */
@@ -34,12 +45,13 @@ export class TreeReader {
 
   /** The plaintext of a tree. REPOSITORY_DAMAGED. */
   async load(id: string): Promise<Uint8Array> {
-    const { index, version, engine, cipher } = this.#repository;
+    const { version, engine, cipher } = this.#repository;
+    const index = this.#index ?? this.#repository.index;
     const location = index.lookup('tree', id);
     const number = location ? Math.floor(location.offset / windowBytes) : 0;
     // In format 1 data may lie between the trees, and reading around them would read that too.
     const isWindowed = location && version === 2 && location.offset + location.length <= (number + 1) * windowBytes;
-    if (!isWindowed) return this.#repository.loadBlob('tree', id, { signal: this.#signal });
+    if (!isWindowed) return this.#repository.loadBlob('tree', id, { signal: this.#signal, index });
     try {
       const { packId, offset, length, uncompressedLength } = location;
       const window = await this.#window(packId, number);
@@ -49,7 +61,7 @@ export class TreeReader {
     } catch (error) {
       if (!isDamage(error)) throw error;
       // Fetched again, or from another copy.
-      return this.#repository.loadBlob('tree', id, { signal: this.#signal });
+      return this.#repository.loadBlob('tree', id, { signal: this.#signal, index });
     }
   }
 
@@ -75,6 +87,8 @@ export class TreeReader {
     }
     const offset = number * windowBytes;
     const length = Math.min(windowBytes, (await size) - offset);
-    return { offset, bytes: await storage.load(handle, { offset, length, signal: this.#signal }) };
+    const keep = (await size) <= mostBytesKept;
+    const range = { offset, length, signal: this.#signal, keep, fresh: this.#fresh };
+    return { offset, bytes: await storage.load(handle, range) };
   }
 }

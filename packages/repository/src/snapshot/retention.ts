@@ -80,7 +80,9 @@ export function planRetention(
   const keep: KeptSnapshot[] = [];
   const remove: Snapshot[] = [];
   for (const [position, snapshot] of newestFirst.entries()) {
-    const reasons = tagLists.filter((tags) => hasAllTags(snapshot, tags)).map((tags) => `has tags ${tags.join(', ')}`);
+    const reasons = tagLists
+      .filter((tags) => hasAllTags(snapshot, tags))
+      .map((tags) => `has tags [${tags.join(', ')}]`);
     const isOldest = position === newestFirst.length - 1;
     for (const rule of rules) {
       const reason = applyRule(rule, times[position] as GoTime, { position, isOldest });
@@ -136,7 +138,10 @@ function rulesOf(policy: RetentionPolicy, latest: GoTime | undefined): Rule[] {
     if (duration === '') continue;
     // Without a snapshot in the past there is nothing to count back from: keep all.
     const afterNs = latest ? before(latest, duration) : null;
-    rules.push({ reason: `${reason} ${duration}`, bucket, left: -1, afterNs, last: null });
+    const rule = { reason: `${reason} ${duration}`, bucket, left: -1, afterNs, last: null };
+    // restic names the reasons in this order.
+    if (reason === 'within') rules.unshift(rule);
+    else rules.push(rule);
   }
   return rules;
 }

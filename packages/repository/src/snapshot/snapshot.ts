@@ -44,10 +44,21 @@ export interface Snapshot {
   readonly original?: string | undefined;
   readonly programVersion?: string | undefined;
   readonly summary?: SnapshotSummary | undefined;
+  /** What other programs noted (rustic: label, description …), kept as it is when a snapshot is written anew. */
+  readonly unknownFields?: UnknownFields | undefined;
+}
+
+/** Fields that this program does not know, as parsed from JSON. */
+interface UnknownFields {
+  readonly snapshot: Readonly<Record<string, unknown>>;
+  readonly summary: Readonly<Record<string, unknown>>;
 }
 
 /** A snapshot before it has a name. */
 export type NewSnapshot = Omit<Snapshot, 'id'>;
+
+/** Characters of a zone such as `+01:00`. */
+const zoneLength = 6;
 
 const summaryFields = {
   backupStart: 'backup_start',
@@ -66,10 +77,28 @@ const summaryFields = {
   totalBytesProcessed: 'total_bytes_processed',
 } as const satisfies Record<keyof SnapshotSummary, string>;
 
+const knownFields: ReadonlySet<string> = new Set([
+  'time',
+  'parent',
+  'tree',
+  'paths',
+  'hostname',
+  'username',
+  'uid',
+  'gid',
+  'excludes',
+  'tags',
+  'original',
+  'program_version',
+  'summary',
+]);
+const knownSummaryFields: ReadonlySet<string> = new Set(Object.values(summaryFields));
+
 /** The JSON of a snapshot file; empty lists and zero ids of users are left out, as restic does. */
 export function encodeSnapshot(snapshot: NewSnapshot): Buffer {
   const { time, parent, tree, paths, hostname, username, uid, gid, excludes, tags, original, programVersion, summary } =
     snapshot;
+  const { unknownFields } = snapshot;
   const list = (items: readonly string[] | undefined): readonly string[] | undefined =>
     items?.length ? items : undefined;
   return encodeGoJson({
@@ -85,15 +114,17 @@ export function encodeSnapshot(snapshot: NewSnapshot): Buffer {
     tags: list(tags),
     original,
     program_version: programVersion || undefined,
-    summary:
-      summary &&
-      Object.fromEntries(
-        Object.entries(summaryFields).map(([ours, theirs]) => [theirs, summary[ours as keyof SnapshotSummary]]),
-      ),
+    summary: summary && { ...encodeSummary(summary), ...unknownFields?.summary },
+    ...unknownFields?.snapshot,
   });
 }
 
-/** REPOSITORY_DAMAGED that names the file when it is not a snapshot. Unknown fields are ignored. */
+function encodeSummary(summary: SnapshotSummary): Record<string, string | number> {
+  const entries = Object.entries(summaryFields) as [keyof SnapshotSummary, string][];
+  return Object.fromEntries(entries.map(([ours, theirs]) => [theirs, summary[ours]]));
+}
+
+/** REPOSITORY_DAMAGED that names the file when it is not a snapshot. Unknown fields are kept. */
 export function decodeSnapshot(json: Uint8Array, id: string): Snapshot {
   const fields = parseJsonObject(json);
   if (!fields) throw damaged(id, 'it is not JSON');
@@ -115,6 +146,7 @@ export function decodeSnapshot(json: Uint8Array, id: string): Snapshot {
     original: isHexId(fields['original']) ? fields['original'] : undefined,
     programVersion: text(fields['program_version']),
     summary: decodeSummary(fields['summary']),
+    unknownFields: decodeUnknown(fields),
   };
   return Object.fromEntries(Object.entries(snapshot).filter(([, value]) => value !== undefined)) as unknown as Snapshot;
 }
@@ -129,12 +161,20 @@ export function sortSnapshots(
   snapshots: readonly Snapshot[],
   timeNs: (snapshot: Snapshot) => bigint = snapshotTimeNs,
 ): Snapshot[] {
-  const keyed = snapshots.map((snapshot) => ({ snapshot, timeNs: timeNs(snapshot) }));
-  keyed.sort((a, b) => {
-    if (a.timeNs !== b.timeNs) return a.timeNs < b.timeNs ? -1 : 1;
-    return a.snapshot.id < b.snapshot.id ? -1 : 1;
+  const earlier = (a: Snapshot, b: Snapshot): boolean =>
+    isAlike(a.time, b.time) ? a.time < b.time : timeNs(a) < timeNs(b);
+  return snapshots.toSorted((a, b) => {
+    if (earlier(a, b)) return -1;
+    if (earlier(b, a)) return 1;
+    return a.id < b.id ? -1 : 1;
   });
-  return keyed.map(({ snapshot }) => snapshot);
+}
+
+/** Whether two times have the same zone and as many digits, so that their texts are in the order of time: most are so. */
+function isAlike(a: string, b: string): boolean {
+  if (a.length !== b.length) return false;
+  const zone = a.endsWith('Z') ? 'Z' : a.slice(-zoneLength);
+  return b.endsWith(zone);
 }
 
 function decodeSummary(value: unknown): SnapshotSummary | undefined {
@@ -145,6 +185,17 @@ function decodeSummary(value: unknown): SnapshotSummary | undefined {
     return [ours, typeof stored[theirs] === typeof fallback ? stored[theirs] : fallback];
   });
   return Object.fromEntries(entries) as SnapshotSummary;
+}
+
+function decodeUnknown(fields: Readonly<Record<string, unknown>>): UnknownFields | undefined {
+  const summary = typeof fields['summary'] === 'object' && fields['summary'] !== null ? fields['summary'] : {};
+  const unknown = { snapshot: without(fields, knownFields), summary: without(summary, knownSummaryFields) };
+  const isEmpty = Object.values(unknown).every((record) => Object.keys(record).length === 0);
+  return isEmpty ? undefined : unknown;
+}
+
+function without(record: object, keys: ReadonlySet<string>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(record).filter(([key]) => !keys.has(key)));
 }
 
 function text(value: unknown): string | undefined {

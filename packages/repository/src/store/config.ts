@@ -15,8 +15,8 @@ export interface RepositoryConfig {
 }
 
 /** The config of a new repository of format 2. */
-export function newConfig(): RepositoryConfig {
-  return { version: 2, id: randomBytes(32).toString('hex'), chunkerPolynomial: randomPolynomial(randomBytes) };
+export function newConfig(chunkerPolynomial = randomPolynomial(randomBytes)): RepositoryConfig {
+  return { version: 2, id: randomBytes(32).toString('hex'), chunkerPolynomial };
 }
 
 export function encodeConfig({ version, id, chunkerPolynomial }: RepositoryConfig): Buffer {

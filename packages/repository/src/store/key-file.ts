@@ -3,6 +3,7 @@
 
 import { randomBytes, scrypt } from 'node:crypto';
 import { AppError, messageOf, type Secret } from '@varve/base';
+import type { Storage } from '@varve/storage';
 import { MasterKey } from '../crypto/master-key.ts';
 import { UnitCipher } from '../crypto/unit-cipher.ts';
 import type { Engine } from '../native/engine.ts';
@@ -61,6 +62,22 @@ export function decodeKeyFile(bytes: Uint8Array, keyId: string): KeyFile {
   };
 }
 
+/** Reads a key file; REPOSITORY_DAMAGED when its content does not have the hash that is its name. */
+export async function loadKeyFile(
+  storage: Storage,
+  engine: Engine,
+  { name, signal }: { readonly name: string; readonly signal?: AbortSignal | undefined },
+): Promise<KeyFile> {
+  const bytes = await storage.load({ type: 'key', name }, { signal });
+  if (engine.sha256(bytes).toString('hex') !== name) {
+    throw new AppError(
+      'REPOSITORY_DAMAGED',
+      `Key file ${name} was changed: its content does not have the hash that is its name.`,
+    );
+  }
+  return decodeKeyFile(bytes, name);
+}
+
 /** The master key, or null when the password is not the one of this key. */
 export async function openKeyFile(
   key: KeyFile,
@@ -98,12 +115,16 @@ export async function createKeyFile(
   const { N, r, p } = options.derivation ?? (await calibrate());
   const salt = randomBytes(saltBytes);
   const userKey = await deriveKey(options.password, salt, { N, r, p });
-  const { encrypt, macK, macR } = master.reveal();
-  const plaintext = encodeGoJson({ mac: { k: base64(macK), r: base64(macR) }, encrypt: base64(encrypt) });
-  const data = new UnitCipher(options.engine, userKey).seal(plaintext);
+  const data = new UnitCipher(options.engine, userKey).seal(encodeMasterKey(master));
   const { username, hostname } = options;
   const created = formatGoTime(options.created);
   return encodeGoJson({ created, username, hostname, kdf: 'scrypt', N, r, p, salt: base64(salt), data: base64(data) });
+}
+
+/** The plaintext of what a key file seals. */
+export function encodeMasterKey(master: MasterKey): Buffer {
+  const { encrypt, macK, macR } = master.reveal();
+  return encodeGoJson({ mac: { k: base64(macK), r: base64(macR) }, encrypt: base64(encrypt) });
 }
 
 /** Parameters for new keys: at most half a second and 60 MiB here, as restic chooses them. */

@@ -4,12 +4,21 @@ import type { MessagePort } from 'node:worker_threads';
 import { messageOf } from '@varve/base';
 import type { JobRequest, ThreadError, ThreadMessage } from './thread-pool.ts';
 
-/** Answers every job that comes with the result of `run`, or with its error. */
-export function serveJobs<Job, Result>(port: MessagePort, run: (job: Job) => Result): void {
-  const post = (message: ThreadMessage<Result, never>): void => port.postMessage(message);
+/**
+ * Answers every job that comes with the result of `run`, or with its error. `transfer` names the buffers that go over with a
+ * result instead of being copied.
+ */
+export function serveJobs<Job, Result>(
+  port: MessagePort,
+  run: (job: Job) => Result,
+  transfer: (result: Result) => readonly ArrayBuffer[] = () => [],
+): void {
+  const post = (message: ThreadMessage<Result, never>, buffers: readonly ArrayBuffer[] = []): void =>
+    port.postMessage(message, buffers);
   port.on('message', ({ number, job }: JobRequest<Job>) => {
     try {
-      post({ kind: 'done', number, result: run(job) });
+      const result = run(job);
+      post({ kind: 'done', number, result }, transfer(result));
     } catch (error) {
       post({ kind: 'failed', number, error: toThreadError(error) });
     }

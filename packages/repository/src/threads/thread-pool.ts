@@ -76,12 +76,12 @@ export class ThreadPool<Job, Result, Event = never> {
     });
   }
 
-  /** Runs a job on every thread that was started; call it when no other job is left. */
-  async runOnEach(job: Job): Promise<void> {
+  /** Runs a job on every thread that was started and yields their results; call it when no other job is left. */
+  async runOnEach(job: Job): Promise<Result[]> {
     if (this.#failure) throw this.#failure.error;
     const run = (thread: Thread<Job, Result>): Promise<Result> =>
       new Promise((resolve, reject) => this.#send(thread, { prepare: () => job, resolve, reject }, job));
-    await Promise.all(this.#threads.map(run));
+    return Promise.all(this.#threads.map(run));
   }
 
   /** Ends all work: every job, also every later one, rejects with `error`. Yields false when it had failed before. */

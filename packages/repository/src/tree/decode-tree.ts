@@ -1,10 +1,10 @@
 // Reads tree blobs of restic and rustic: lossless, tolerant of unknown keys, strict about what a restore relies on.
 // Everything wrong is REPOSITORY_DAMAGED. Source: storage-format section 2.10.
 
-import { AppError } from '@varve/base';
+import { AppError, messageOf } from '@varve/base';
 import { parseLossless } from './go-json.ts';
 import { goUnquote, printableName } from './go-quote.ts';
-import { parseTime } from './go-time.ts';
+import { isTime } from './go-time.ts';
 import type { ExtendedAttribute, NodeType, TreeNode } from './tree-node.ts';
 
 const nodeTypes: ReadonlySet<string> = new Set<NodeType>([
@@ -22,6 +22,9 @@ const blobId = /^[0-9a-f]{64}$/;
 const lostByte = /((?:^|[^\\])(?:\\\\)*)\\ufffd/g;
 /** Stands for {@link lostByte} while parsing: a lone surrogate cannot come from UTF-8. */
 const lostMark = '\ud800';
+
+/** The id of the tree of an empty folder, `{"nodes":[]}` and a line feed. */
+export const emptyTreeId = 'ac08ce34ba4f8123618661bef2425f7028ffb9ac740578a3ee88684d2523fee8';
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -58,7 +61,7 @@ class Fields {
 
   time(key: string): string {
     const text = this.text(key) ?? '0001-01-01T00:00:00Z';
-    if (parseTime(text) === undefined) throw this.#wrong(key);
+    if (!isTime(text)) throw this.#wrong(key);
     return text;
   }
 
@@ -163,21 +166,46 @@ function decodeNode(json: unknown): TreeNode {
 }
 
 function parse(bytes: Uint8Array): unknown {
-  let text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
-  if (text.includes('\\ufffd')) text = text.replace(lostByte, '$1\\ud800').replace(lostByte, '$1\\ud800');
   try {
+    // Fails for more than a text can hold (512 MiB).
+    let text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
+    if (text.includes('\\ufffd')) text = text.replace(lostByte, '$1\\ud800').replace(lostByte, '$1\\ud800');
     return parseLossless(text);
   } catch (error) {
     throw new AppError('REPOSITORY_DAMAGED', 'A folder record of the repository is not valid JSON.', { cause: error });
   }
 }
 
-/** The nodes of a tree blob, in strictly ascending order of their names. REPOSITORY_DAMAGED for anything else. */
-export function decodeTree(bytes: Uint8Array): TreeNode[] {
+function parseEntries(bytes: Uint8Array): readonly unknown[] {
   const json = parse(bytes);
   const list = isJson(json) ? json['nodes'] : undefined;
   if (!isJson(json) || (!Array.isArray(list) && list !== null)) throw damaged('it holds no list of nodes');
-  const nodes = (list ?? []).map(decodeNode);
+  return list ?? [];
+}
+
+/**
+ * What can be read of a damaged tree, in any order, and why the rest cannot. A folder without a tree gets an empty one.
+ * REPOSITORY_DAMAGED when it is no list.
+ */
+export function decodeTreeEntries(bytes: Uint8Array): { nodes: TreeNode[]; failures: string[] } {
+  const nodes: TreeNode[] = [];
+  const failures: string[] = [];
+  for (const entry of parseEntries(bytes)) {
+    const isWithoutTree = isJson(entry) && entry['type'] === 'dir' && (entry['subtree'] ?? null) === null;
+    try {
+      const node = decodeNode(isWithoutTree ? { ...entry, subtree: emptyTreeId } : entry);
+      if (isWithoutTree) failures.push(`the folder ${printableName(node.name)} has no subtree`);
+      nodes.push(node);
+    } catch (error) {
+      failures.push(messageOf(error));
+    }
+  }
+  return { nodes, failures };
+}
+
+/** The nodes of a tree blob, in strictly ascending order of their names. REPOSITORY_DAMAGED for anything else. */
+export function decodeTree(bytes: Uint8Array): TreeNode[] {
+  const nodes = parseEntries(bytes).map(decodeNode);
   for (let i = 1; i < nodes.length; i++) {
     const [before, node] = [nodes[i - 1], nodes[i]];
     if (before && node && Buffer.compare(before.name, node.name) >= 0) {

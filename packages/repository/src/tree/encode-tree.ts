@@ -7,8 +7,9 @@ import { goJsonBytes, goJsonString, goJsonValue } from './go-json.ts';
 import { goQuote, printableName } from './go-quote.ts';
 import type { ExtendedAttribute, TreeNode } from './tree-node.ts';
 
-const head = '{"nodes":[';
-const tail = ']}\n';
+/** What stands before the first and after the last entry of a tree. */
+export const treeHead = '{"nodes":[';
+export const treeTail = ']}\n';
 
 function extendedAttribute({ name, value }: ExtendedAttribute): string {
   const base64 = value === null ? 'null' : `"${value.toString('base64')}"`;
@@ -41,18 +42,23 @@ function optionalFields(node: TreeNode): string {
   return text;
 }
 
+/** The beginning of the node's JSON, up to and without `,"content":`. */
+export function nodeHead(node: TreeNode): string {
+  const mode = node.mode ? `,"mode":${node.mode}` : '';
+  return (
+    `{"name":${goJsonString(goQuote(node.name))},"type":"${node.type}"${mode}` +
+    `,"mtime":"${node.mtime}","atime":"${node.atime}","ctime":"${node.ctime}"` +
+    `,"uid":${node.uid},"gid":${node.gid}${optionalFields(node)}`
+  );
+}
+
 /**
  * The node's JSON up to and without its last fields (`subtree`, `error`) and its closing brace: what is known of a folder
  * before its own tree is. {@link closeNode} completes it.
  */
 export function openNode(node: TreeNode): string {
-  const mode = node.mode ? `,"mode":${node.mode}` : '';
   const content = node.content === null ? 'null' : node.content.length === 0 ? '[]' : `["${node.content.join('","')}"]`;
-  return (
-    `{"name":${goJsonString(goQuote(node.name))},"type":"${node.type}"${mode}` +
-    `,"mtime":"${node.mtime}","atime":"${node.atime}","ctime":"${node.ctime}"` +
-    `,"uid":${node.uid},"gid":${node.gid}${optionalFields(node)},"content":${content}`
-  );
+  return `${nodeHead(node)},"content":${content}`;
 }
 
 /** Completes what {@link openNode} began. */
@@ -69,7 +75,7 @@ export function encodeNode(node: TreeNode): string {
 
 /** A tree blob of nodes that are encoded and in order already. */
 export function joinNodes(encoded: readonly string[]): Buffer {
-  return Buffer.from(head + encoded.join(',') + tail, 'utf8');
+  return Buffer.from(treeHead + encoded.join(',') + treeTail, 'utf8');
 }
 
 /** A tree blob. The nodes MUST ascend strictly by name; INTERNAL otherwise. */

@@ -49,6 +49,15 @@ export function printableName(name: Uint8Array): string {
   return isUtf8(name) ? Buffer.from(name).toString('utf8') : goQuote(name);
 }
 
+/** Text as Go's JSON encoder writes it: each byte that is not part of valid UTF-8 becomes U+FFFD. */
+export function goText(bytes: Uint8Array): string {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (isUtf8(buffer)) return buffer.toString('utf8');
+  let text = '';
+  for (const { rune } of runes(buffer)) text += rune < 0 ? '\ufffd' : String.fromCodePoint(rune);
+  return text;
+}
+
 const escape = /\\(?:([abfnrtv"\\])|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-3][0-7]{2})|)|["\n]/g;
 
 /** The bytes of a quoted text; undefined when it is not a valid Go string. */

@@ -1,22 +1,32 @@
 // Go's RFC 3339 times with nanoseconds: `2026-11-22T21:56:59.98199408+01:00`, trailing zeros trimmed, `Z` for UTC, years
 // 0 to 9999. Nanoseconds since 1970 are bigints.
 
-const pattern = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])(\d\d):(\d\d))$/;
+const shape = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/;
 const second = 1_000_000_000n;
 /** 0000-01-01 and 9999-12-31T23:59:59 in seconds since 1970. */
 const firstSecond = -62_167_219_200;
 const lastSecond = 253_402_300_799;
+/** Where the parts of the text are. */
+const fractionAt = 19;
+
+/** Whether the text is a time that {@link parseTime} understands. */
+export function isTime(text: string): boolean {
+  return shape.test(text);
+}
 
 /** Nanoseconds since 1970; undefined when the text is not such a time. */
 export function parseTime(text: string): bigint | undefined {
-  const match = pattern.exec(text);
-  if (!match) return undefined;
-  const [, year, month, day, hour, minute, seconds, fraction = '', sign, zoneHours = '0', zoneMinutes = '0'] = match;
+  if (!isTime(text)) return undefined;
+  const number = (from: number, to: number): number => Number(text.slice(from, to));
   const date = new Date(0);
-  date.setUTCFullYear(Number(year), Number(month) - 1, Number(day));
-  date.setUTCHours(Number(hour), Number(minute), Number(seconds));
-  const offset = (Number(zoneHours) * 60 + Number(zoneMinutes)) * 60 * (sign === '-' ? -1 : 1);
-  return BigInt(date.getTime() / 1000 - offset) * second + BigInt(fraction.padEnd(9, '0'));
+  date.setUTCFullYear(number(0, 4), number(5, 7) - 1, number(8, 10));
+  date.setUTCHours(number(11, 13), number(14, 16), number(17, 19));
+  const isUtc = text.endsWith('Z');
+  const zoneAt = isUtc ? text.length - 1 : text.length - 6;
+  const zoneMinutes = isUtc ? 0 : number(zoneAt + 1, zoneAt + 3) * 60 + number(zoneAt + 4, zoneAt + 6);
+  const offset = zoneMinutes * 60 * (text[zoneAt] === '-' ? -1 : 1);
+  const fraction = text.slice(fractionAt + 1, zoneAt).padEnd(9, '0');
+  return BigInt(date.getTime() / 1000 - offset) * second + BigInt(Number(fraction));
 }
 
 /** How many seconds a formatter keeps the texts of. */

@@ -1,7 +1,8 @@
 // The repository: its state, its check, and the recovery kit, which is shown only after the password was given again.
 
 import { z } from '@hono/zod-openapi';
-import { recoveryKitSchema, repositoryInfoSchema } from '@varve/contract';
+import { recoveryKitSchema, repositoryInfoSchema, storageCheckSchema } from '@varve/contract';
+import { streamSSE } from 'hono/streaming';
 import { clientAddress, userOf, type Api, type ServerContext } from '../context.ts';
 import { acceptedJob, describeRoute, done, jsonAnswer, jsonBody } from './route.ts';
 
@@ -24,6 +25,23 @@ const checkRepository = describeRoute({
   responses: acceptedJob,
 });
 
+const testStorage = describeRoute({
+  method: 'post',
+  path: '/api/repository/test',
+  tags,
+  summary: 'Try whether the storage does what a repository relies on, with small files that are removed again',
+  request: { body: jsonBody(z.strictObject({})) },
+  responses: {
+    200: {
+      description: 'Server-sent events; the data of each is one check, as it ends. Going away ends the test.',
+      content: { 'text/event-stream': { schema: storageCheckSchema } },
+    },
+  },
+});
+
+/** A storage that answers nothing is given up after this, whatever the retries would still do. */
+const testLimitMs = 5 * 60_000;
+
 const showRecoveryKit = describeRoute({
   method: 'post',
   path: '/api/repository/recovery-kit',
@@ -41,11 +59,33 @@ const confirmRecoveryKit = describeRoute({
   responses: done,
 });
 
-export function addRepositoryRoutes(api: Api, { varve, accounts, logger }: ServerContext): void {
+export function addRepositoryRoutes(api: Api, { varve, accounts, logger, shutdown }: ServerContext): void {
   api.openapi(getRepository, async (c) => c.json(await varve.getRepository(), 200));
   api.openapi(checkRepository, async (c) =>
     c.json(await varve.startCheck(c.req.valid('json'), `user:${userOf(c).name}`), 202),
   );
+  api.openapi(testStorage, async (c) => {
+    const gone = new AbortController();
+    const signal = AbortSignal.any([gone.signal, c.req.raw.signal, shutdown, AbortSignal.timeout(testLimitMs)]);
+    const checks = varve.testStorage({ signal });
+    // What is wrong before the first check is an error like any other.
+    const first = await checks.next();
+    const response = streamSSE(c, async (out) => {
+      out.onAbort(() => gone.abort());
+      try {
+        for (let check = first; check.done !== true; check = await checks.next()) {
+          await out.writeSSE({ event: 'check', data: JSON.stringify(check.value) });
+        }
+      } catch (error) {
+        if (!signal.aborted) throw error;
+      } finally {
+        await checks.return(undefined);
+      }
+    });
+    response.headers.set('Cache-Control', 'no-store, no-transform');
+    response.headers.set('X-Accel-Buffering', 'no');
+    return response;
+  });
   api.openapi(showRecoveryKit, async (c) => {
     const user = userOf(c);
     const { password } = c.req.valid('json');

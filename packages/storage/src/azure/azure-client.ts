@@ -7,6 +7,7 @@ import { AppError, messageOf, type ErrorCode, type Secret } from '@varve/base';
 import { otherError, plainError } from '../object/network-error.ts';
 import type { ObjectBody, ObjectCallOptions, ObjectClient } from '../object/object-client.ts';
 import type { RangeAnswer } from '../range.ts';
+import { retryAfterOf } from '../retry-after.ts';
 import { collect, steps } from '../transfer.ts';
 
 export type AzureAccess =
@@ -147,7 +148,7 @@ export class AzureObjectClient implements ObjectClient {
     if (error instanceof AppError) return error;
     const code = codeOf(error);
     const meaning = Object.hasOwn(meanings, code) ? meanings[code] : undefined;
-    if (!meaning) return otherError(error, statusOf(error), action);
+    if (!meaning) return otherError(error, { status: statusOf(error), retryAfterMs: retryAfterMs(error) }, action);
     const [reason, hint] = meaning;
     const message = `Could not ${action}: ${code} (container ${this.#container.containerName}).`;
     return new AppError(reason, message, { cause: plainError(error, code), ...(hint === '' ? {} : { hint }) });
@@ -185,6 +186,10 @@ async function serviceOf(access: AzureAccess): Promise<BlobServiceClient> {
 
 function statusOf(error: unknown): number | undefined {
   return error instanceof RestError ? error.statusCode : undefined;
+}
+
+function retryAfterMs(error: unknown): number | undefined {
+  return error instanceof RestError ? retryAfterOf(error.response?.headers.get('retry-after')) : undefined;
 }
 
 /** Azure's error code; a HEAD has it in a header only. */

@@ -17,13 +17,13 @@ import type {
   StorageCallOptions,
 } from '../contract.ts';
 import { describeHandle, isFileName } from '../file-names.ts';
+import { sizeOf, sizesOf } from './file-sizes.ts';
 import { allFolders, foldersOf, isLeftoverName, pathOf } from './layout.ts';
 import { localError } from './local-error.ts';
 import { readRange } from './read-range.ts';
 
 /** Temporary files older than this belong to nobody any more. */
 const leftoverAgeMs = 24 * 60 * 60 * 1000;
-const statsAtOnce = 32;
 const foldersAtOnce = 8;
 /** Only where somebody counts the bytes. */
 const transferStepBytes = 1024 * 1024;
@@ -121,9 +121,7 @@ export class LocalStorage implements Storage {
       for (const folder of foldersOf(this.#root, type)) {
         throwIfAborted(signal);
         const names = wantsSizes ? (await namesIn(folder)).filter(isFileName) : await fileNamesIn(folder);
-        const sizes = wantsSizes
-          ? await mapConcurrently(names, statsAtOnce, (name) => sizeOf(join(folder, name)))
-          : null;
+        const sizes = wantsSizes ? await sizesOf(folder, names, signal) : null;
         for (const [index, name] of names.entries()) {
           throwIfAborted(signal);
           const sizeBytes = sizes ? sizes[index] : -1;
@@ -143,6 +141,24 @@ export class LocalStorage implements Storage {
       await syncFolder(dirname(path));
     } catch (error) {
       throw localError(error, `remove ${describeHandle(handle)} from ${this.location}`);
+    }
+  }
+
+  async replace(handle: FileHandle, data: Uint8Array, { signal }: StorageCallOptions = {}): Promise<boolean> {
+    throwIfAborted(signal);
+    const path = this.#path(handle);
+    const temporary = `${path}-tmp-${randomBytes(6).toString('hex')}`;
+    const { file } = await this.#chooseModes();
+    try {
+      await stat(path);
+      await this.#write(temporary, [data], { mode: file, signal, onTransfer: undefined });
+      throwIfAborted(signal);
+      await rename(temporary, path);
+      await syncFolder(dirname(path));
+      return true;
+    } catch (error) {
+      await unlink(temporary).catch(() => {});
+      throw localError(error, `replace ${describeHandle(handle)} in ${this.location}`);
     }
   }
 
@@ -260,17 +276,6 @@ async function syncFolder(path: string): Promise<void> {
   await folder.sync().catch((error: unknown) => {
     if (!noFolderSync.has(systemErrorCode(error) ?? '')) throw error;
   });
-}
-
-/** Null when there is no such file, or it is not a file. */
-async function sizeOf(path: string): Promise<number | null> {
-  try {
-    const facts = await stat(path);
-    return facts.isFile() ? facts.size : null;
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return null;
-    throw error;
-  }
 }
 
 /** The names of the complete files in a folder, without a look at each. */

@@ -1,6 +1,7 @@
 // What the libraries of all object stores say alike: failed connections and statuses that may pass.
 
 import { AppError, messageOf, redact, systemErrorCode } from '@varve/base';
+import { untrustedError } from '../tls-files.ts';
 
 const hints: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'Nothing listens there: check the address and port.',
@@ -8,12 +9,20 @@ const hints: Readonly<Record<string, string>> = {
   EAI_AGAIN: 'The name server did not answer: check the network.',
 };
 
-/** The error for a status without a meaning of its own, or for none (the connection). */
-export function otherError(error: unknown, status: number | undefined, action: string): AppError {
+export interface Answer {
+  /** Undefined when none came (the connection). */
+  readonly status: number | undefined;
+  readonly retryAfterMs?: number | undefined;
+}
+
+/** The error for a status without a meaning of its own, or for none. */
+export function otherError(error: unknown, { status, retryAfterMs }: Answer, action: string): AppError {
   const code = systemErrorCode(error) ?? systemErrorCode(error instanceof Error ? error.cause : undefined) ?? '';
   const cause = plainError(error, code);
   const said = redact(messageOf(error)).replace(/\s+/g, ' ').trim().slice(0, 300) || code;
   const message = `Could not ${action}: ${said}${status === undefined ? '' : ` (status ${status})`}.`;
+  const untrusted = untrustedError(code, message, cause);
+  if (untrusted) return untrusted;
   if (status === 404) return new AppError('STORAGE_FILE_NOT_FOUND', message, { cause });
   if (status === 401 || status === 403) {
     const hint = 'Check the credentials, and that they may list, read, write and delete there.';
@@ -25,7 +34,7 @@ export function otherError(error: unknown, status: number | undefined, action: s
   }
   const mayPass = status === undefined || status >= 500 || status === 408 || status === 409 || status === 429;
   const hint = hints[code] ?? 'Check the network and the state of the service, then try again.';
-  return new AppError('STORAGE_UNREACHABLE', message, { retry: mayPass, hint, cause });
+  return new AppError('STORAGE_UNREACHABLE', message, { retry: mayPass, retryAfterMs, hint, cause });
 }
 
 /** Without the request that libraries attach to their errors: its headers and address hold signatures and tokens. */

@@ -2,7 +2,7 @@
 // client turns them into the contract's errors when asked.
 
 import type { AppError } from '@varve/base';
-import type { OnTransfer } from '../contract.ts';
+import type { FileType, OnTransfer } from '../contract.ts';
 import type { RangeAnswer } from '../range.ts';
 
 export interface ObjectCallOptions {
@@ -13,6 +13,10 @@ export interface ObjectCallOptions {
 export interface ObjectBody {
   readonly parts: readonly Uint8Array[];
   readonly sizeBytes: number;
+  /** What it is in the repository, for settings that are not meant for every file. */
+  readonly type: FileType;
+  /** As in SaveOptions. */
+  readonly rarelyRead: boolean;
 }
 
 export interface ObjectClient {

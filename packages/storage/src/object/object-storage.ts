@@ -8,6 +8,7 @@ import type {
   FileType,
   ListOptions,
   LoadOptions,
+  SaveOptions,
   Storage,
   StorageCallOptions,
 } from '../contract.ts';
@@ -49,17 +50,18 @@ export class ObjectStorage implements Storage {
   async save(
     handle: FileHandle,
     data: Uint8Array | readonly Uint8Array[],
-    { signal, onTransfer }: StorageCallOptions = {},
+    { signal, onTransfer, rarelyRead = false }: SaveOptions = {},
   ): Promise<void> {
     throwIfAborted(signal);
     const key = this.#key(handle);
+    const body = { ...partsOf(data), type: handle.type, rarelyRead };
     const action = `save ${describeHandle(handle)} to ${this.location}`;
     await this.#gate.run(key, signal, () =>
       this.#do(action, signal, async () => {
         const isTaken = !this.#client.refusesReplacement && (await this.#exists(key, action, signal));
         const outcome = isTaken
           ? 'exists'
-          : await this.#client.put(key, partsOf(data), { signal, onTransfer }).catch(async (error: unknown) => {
+          : await this.#client.put(key, body, { signal, onTransfer }).catch(async (error: unknown) => {
               // A name that is a hash is nobody else's; a config may be, where nobody looked first.
               if (handle.type !== 'config' || !this.#client.refusesReplacement) await this.#undo(key, error, action);
               throw error;

@@ -3,10 +3,8 @@
 
 import type { Storage } from '../contract.ts';
 import { connectionsOf, invalidLocation, settingsOf, type OpenStorageOptions } from '../open-options.ts';
-import { RestStorage } from '../rest/rest-storage.ts';
 import { LazyStorage } from '../wrappers/lazy-storage.ts';
 import { splitWords } from './split-words.ts';
-import { RcloneTransport } from './rclone-transport.ts';
 
 const defaultConnections = 5;
 /** restic's, without the cache that goes on reporting an upload that was broken off and removed (seen with rclone 1.60). */
@@ -32,6 +30,8 @@ export function openRclone(location: string, options: OpenStorageOptions): Stora
     : remote;
   const safeLocation = `rclone:${shown}`;
   return new LazyStorage({ location: safeLocation, connections }, async () => {
+    const { RcloneTransport } = await import('./rclone-transport.ts');
+    const { RestStorage } = await import('../rest/rest-storage.ts');
     const transport = new RcloneTransport({ program, args, timeoutMs, environment: options.environment ?? {} });
     return new RestStorage({ location: safeLocation, connections, transport });
   });

@@ -7,6 +7,7 @@ import { Agent as TlsAgent, request as requestTls } from 'node:https';
 import { pipeline } from 'node:stream/promises';
 import { Readable } from 'node:stream';
 import { cancelledError, type Secret } from '@varve/base';
+import { tlsAgentOptions, type TlsFiles } from '../tls-files.ts';
 import { collect, partsOf, steps } from '../transfer.ts';
 import { errorBodyLimitBytes, type RestRequest, type RestResponse, type RestTransport } from './rest-transport.ts';
 
@@ -16,9 +17,7 @@ export interface HttpTransportOptions {
   readonly user: string | undefined;
   readonly password: Secret | undefined;
   readonly connections: number;
-  /** PEM texts: authorities to trust besides the system's, a certificate with its key to show. */
-  readonly ca?: string | undefined;
-  readonly clientCertificate?: Secret | undefined;
+  readonly tls: TlsFiles;
 }
 
 /** Idle connections that a server or a router may have forgotten are not used again after this. */
@@ -31,10 +30,9 @@ export class HttpTransport implements RestTransport {
   constructor(options: HttpTransportOptions) {
     this.#options = options;
     const sockets = { keepAlive: true, maxSockets: options.connections, timeout: keepAliveMs };
-    const certificate = options.clientCertificate?.reveal();
     this.#agent =
       options.baseUrl.protocol === 'https:'
-        ? new TlsAgent({ ...sockets, ca: options.ca, cert: certificate, key: certificate })
+        ? new TlsAgent({ ...sockets, ...tlsAgentOptions(options.tls) })
         : new PlainAgent(sockets);
   }
 

@@ -1,12 +1,10 @@
 // `rest:http(s)://[user[:password]@]host[:port]/[path/]`, as restic takes it.
 
-import { readFile } from 'node:fs/promises';
 import { Secret } from '@varve/base';
 import type { Storage } from '../contract.ts';
 import { connectionsOf, invalidLocation, settingsOf, type OpenStorageOptions } from '../open-options.ts';
+import { readTlsFiles } from '../tls-files.ts';
 import { LazyStorage } from '../wrappers/lazy-storage.ts';
-import { HttpTransport } from './http-transport.ts';
-import { RestStorage } from './rest-storage.ts';
 
 const defaultConnections = 5;
 const hint = 'Write rest:https://user@host:8000/path/, and the password into RESTIC_REST_PASSWORD.';
@@ -20,15 +18,14 @@ export function openRest(location: string, options: OpenStorageOptions): Storage
   if (user !== undefined) shown.username = user;
   const safeLocation = `rest:${shown.href}`;
   return new LazyStorage({ location: safeLocation, connections }, async () => {
-    const caFile = environment['RESTIC_CACERT'];
-    const certificateFile = environment['RESTIC_TLS_CLIENT_CERT'];
+    const { HttpTransport } = await import('./http-transport.ts');
+    const { RestStorage } = await import('./rest-storage.ts');
     const transport = new HttpTransport({
       baseUrl,
       connections,
       user: user ?? environment['RESTIC_REST_USERNAME'],
       password: password ?? secretOf(environment['RESTIC_REST_PASSWORD']),
-      ca: caFile ? await readFile(caFile, 'utf8') : undefined,
-      clientCertificate: certificateFile ? new Secret(await readFile(certificateFile, 'utf8')) : undefined,
+      tls: await readTlsFiles(environment),
     });
     return new RestStorage({ location: safeLocation, connections, transport });
   });

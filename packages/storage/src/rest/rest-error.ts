@@ -1,6 +1,8 @@
 // Turns answers of a REST server and failures of its connection into the contract's errors.
 
 import { AppError, messageOf, redact, systemErrorCode } from '@varve/base';
+import { retryAfterOf } from '../retry-after.ts';
+import { untrustedError } from '../tls-files.ts';
 import type { RestRequest, RestResponse } from './rest-transport.ts';
 
 interface Failure {
@@ -41,6 +43,7 @@ export function answerError(request: RestRequest, response: RestResponse, { acti
   return new AppError(mayPass ? 'STORAGE_UNREACHABLE' : 'STORAGE_LOCATION_INVALID', message, {
     context,
     retry: mayPass,
+    retryAfterMs: retryAfterOf(response.headers['retry-after']),
     hint: mayPass
       ? 'Try again later, and look at the log of the server.'
       : 'Check that the address is that of a restic REST server.',
@@ -56,23 +59,14 @@ const hints: Readonly<Record<string, string>> = {
   ERR_TLS_CERT_ALTNAME_INVALID: 'The certificate is for another name: check the name of the host.',
   CERT_HAS_EXPIRED: 'The certificate of the server has expired: renew it there, and check the clock here.',
 };
-const untrusted = new Set([
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-]);
-
 /** A connection that failed. AppErrors pass as they are. */
 export function connectionError(error: unknown, { action, location }: Failure, explanation = ''): AppError {
   if (error instanceof AppError) return error;
   const code = systemErrorCode(error) ?? '';
   const reason = [messageOf(error) || code, explanation].filter((text) => text !== '').join('; ');
   const message = `Could not ${action}: ${redact(reason)}.`;
-  if (untrusted.has(code)) {
-    const hint = 'The certificate is not signed by an authority that is trusted here: name its file in RESTIC_CACERT.';
-    return new AppError('STORAGE_DENIED', message, { hint, cause: error });
-  }
+  const untrusted = untrustedError(code, message, error);
+  if (untrusted) return untrusted;
   const hint = hints[code] ?? `Check the network and that ${location} is up.`;
   const isFinal =
     code.startsWith('CERT_') ||

@@ -1,8 +1,8 @@
 // S3's error codes (API reference, “Error responses”) in the contract's terms, with what to do.
 
-import { S3ServiceException } from '@aws-sdk/client-s3';
 import { AppError, messageOf, redact, type ErrorCode } from '@varve/base';
 import { otherError, plainError } from '../object/network-error.ts';
+import { retryAfterOf } from '../retry-after.ts';
 
 interface Place {
   readonly bucket: string;
@@ -11,11 +11,20 @@ interface Place {
 
 /** The HTTP status of a failed call. */
 export function s3Status(error: unknown): number | undefined {
-  return error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined;
+  // Also of answers that the library could not read, such as a proxy's page.
+  if (!(error instanceof Error) || !('$metadata' in error)) return undefined;
+  return (error.$metadata as { readonly httpStatusCode?: number } | undefined)?.httpStatusCode;
+}
+
+function retryAfterMs(error: unknown): number | undefined {
+  if (!(error instanceof Error) || !('$response' in error)) return undefined;
+  const response = error.$response as { readonly headers?: Readonly<Record<string, string>> } | undefined;
+  return retryAfterOf(response?.headers?.['retry-after']);
 }
 
 const keys = 'Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or the profile in AWS_PROFILE).';
 const region = 'Give the bucket’s region in the option s3.region or in AWS_DEFAULT_REGION.';
+const objectLock = 'Check s3.object-lock-mode and s3.object-lock-days: the bucket has to be made with object lock.';
 const space = 'Free some space there or raise the quota, or forget and prune old snapshots, then try again.';
 
 const meanings: Readonly<Record<string, readonly [code: ErrorCode, hint: string, retry?: boolean]>> = {
@@ -45,6 +54,8 @@ const meanings: Readonly<Record<string, readonly [code: ErrorCode, hint: string,
   IllegalLocationConstraintException: ['STORAGE_LOCATION_INVALID', region],
   InvalidStorageClass: ['STORAGE_LOCATION_INVALID', 'Check the option s3.storage-class.'],
   InvalidObjectState: ['STORAGE_DENIED', 'The file is in an archive tier (Glacier): restore it there first.'],
+  InvalidRetentionPeriod: ['STORAGE_LOCATION_INVALID', objectLock],
+  ObjectLockConfigurationNotFoundError: ['STORAGE_LOCATION_INVALID', objectLock],
   QuotaExceeded: ['STORAGE_FULL', space],
   XMinioStorageFull: ['STORAGE_FULL', space],
 };
@@ -69,5 +80,5 @@ export function s3Error(error: unknown, action: string, place: Place): AppError 
     const hint = `${keys} They need s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject there.`;
     return new AppError('STORAGE_DENIED', message, { hint, cause: plainError(error, name) });
   }
-  return otherError(error, status, action);
+  return otherError(error, { status, retryAfterMs: retryAfterMs(error) }, action);
 }

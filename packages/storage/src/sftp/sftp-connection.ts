@@ -11,8 +11,10 @@ import { knownHostName, type SftpLocation } from './sftp-location.ts';
 
 export interface SftpAccess extends SftpLocation {
   readonly location: string;
-  /** Files; read when connecting. Missing ones are passed over when they are the defaults. */
+  /** Files; read when connecting. Missing ones are passed over. */
   readonly keyFiles: readonly string[];
+  /** A file that has to be there, in place of those. */
+  readonly namedKeyFile: string | undefined;
   readonly knownHostsFiles: readonly string[];
   readonly agent: string | undefined;
   readonly password: Secret | undefined;
@@ -81,7 +83,14 @@ function noCredentials({ location }: SftpAccess): AppError {
   });
 }
 
-async function readKeys({ keyFiles }: SftpAccess): Promise<Buffer[]> {
+async function readKeys({ keyFiles, namedKeyFile }: SftpAccess): Promise<Buffer[]> {
+  if (namedKeyFile !== undefined) {
+    const named = await readFile(namedKeyFile).catch((cause: unknown) => {
+      const hint = 'Give the path of a private key that the user who runs Varve may read.';
+      throw new AppError('STORAGE_DENIED', `The key of sftp.key cannot be read: ${messageOf(cause)}.`, { hint, cause });
+    });
+    return [named];
+  }
   const found = await Promise.all(keyFiles.map((file) => readFile(file).catch(() => null)));
   return found.filter((key) => key !== null);
 }
@@ -173,6 +182,11 @@ function checkHostKey(access: SftpAccess, known: readonly KnownKey[], key: Buffe
   const shown = `${keyTypeOf(key)} ${fingerprintOf(key)}`;
   if (same.length > 0 && !same.some(({ isRevoked }) => isRevoked)) return undefined;
   const file = access.knownHostsFiles[0] ?? 'known_hosts';
+  if (same.length > 0) {
+    return new AppError('STORAGE_DENIED', `The key of ${name} is revoked in known_hosts (it shows ${shown}).`, {
+      hint: `Whoever revoked it does not trust it any more: give the host a new key, and put that into ${file}.`,
+    });
+  }
   if (known.length > 0) {
     return new AppError('STORAGE_DENIED', `The key of ${name} is not the one that is known (it shows ${shown}).`, {
       hint: `Somebody may be between you and it. If its key was really changed, remove the old one: ssh-keygen -R '${name}' -f ${file}`,

@@ -9,6 +9,7 @@ import type {
   ListOptions,
   LoadOptions,
   OnTransfer,
+  SaveOptions,
   Storage,
   StorageCallOptions,
 } from '../contract.ts';
@@ -36,8 +37,8 @@ export class GuardedStorage implements Storage {
     return this.#watched(options, (watched) => this.#inner.create(watched));
   }
 
-  save(handle: FileHandle, data: Uint8Array | readonly Uint8Array[], options: StorageCallOptions = {}): Promise<void> {
-    return this.#watched(options, (watched) => this.#inner.save(handle, data, watched));
+  save(handle: FileHandle, data: Uint8Array | readonly Uint8Array[], options: SaveOptions = {}): Promise<void> {
+    return this.#watched(options, (watched) => this.#inner.save(handle, data, { ...options, ...watched }));
   }
 
   load(handle: FileHandle, options: LoadOptions = {}): Promise<Uint8Array> {
@@ -71,6 +72,10 @@ export class GuardedStorage implements Storage {
 
   serverTime(options: StorageCallOptions = {}): Promise<Date | null> {
     return this.#watched(options, async (watched) => (await this.#inner.serverTime?.(watched)) ?? null);
+  }
+
+  replace(handle: FileHandle, data: Uint8Array, options: StorageCallOptions = {}): Promise<boolean> {
+    return this.#watched(options, async (watched) => (await this.#inner.replace?.(handle, data, watched)) ?? false);
   }
 
   close(): Promise<void> {

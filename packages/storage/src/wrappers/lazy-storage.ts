@@ -7,6 +7,7 @@ import type {
   FileType,
   ListOptions,
   LoadOptions,
+  SaveOptions,
   Storage,
   StorageCallOptions,
 } from '../contract.ts';
@@ -27,11 +28,7 @@ export class LazyStorage implements Storage {
     await (await this.#opened(options)).create(options);
   }
 
-  async save(
-    handle: FileHandle,
-    data: Uint8Array | readonly Uint8Array[],
-    options?: StorageCallOptions,
-  ): Promise<void> {
+  async save(handle: FileHandle, data: Uint8Array | readonly Uint8Array[], options?: SaveOptions): Promise<void> {
     await (await this.#opened(options)).save(handle, data, options);
   }
 

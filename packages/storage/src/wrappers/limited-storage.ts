@@ -8,6 +8,7 @@ import type {
   FileType,
   ListOptions,
   LoadOptions,
+  SaveOptions,
   Storage,
   StorageCallOptions,
 } from '../contract.ts';
@@ -30,7 +31,7 @@ export class LimitedStorage implements Storage {
     return this.#run(options.signal, () => this.#inner.create(options));
   }
 
-  save(handle: FileHandle, data: Uint8Array | readonly Uint8Array[], options: StorageCallOptions = {}): Promise<void> {
+  save(handle: FileHandle, data: Uint8Array | readonly Uint8Array[], options: SaveOptions = {}): Promise<void> {
     return this.#run(options.signal, () => this.#inner.save(handle, data, options));
   }
 
@@ -61,6 +62,10 @@ export class LimitedStorage implements Storage {
 
   serverTime(options: StorageCallOptions = {}): Promise<Date | null> {
     return this.#run(options.signal, async () => (await this.#inner.serverTime?.(options)) ?? null);
+  }
+
+  replace(handle: FileHandle, data: Uint8Array, options: StorageCallOptions = {}): Promise<boolean> {
+    return this.#run(options.signal, async () => (await this.#inner.replace?.(handle, data, options)) ?? false);
   }
 
   close(): Promise<void> {

@@ -8,6 +8,7 @@ import type {
   FileType,
   ListOptions,
   LoadOptions,
+  SaveOptions,
   Storage,
   StorageCallOptions,
 } from '../contract.ts';
@@ -36,7 +37,7 @@ export class RetryingStorage implements Storage {
     return this.#retry(options, () => this.#inner.create(options));
   }
 
-  save(handle: FileHandle, data: Uint8Array | readonly Uint8Array[], options: StorageCallOptions = {}): Promise<void> {
+  save(handle: FileHandle, data: Uint8Array | readonly Uint8Array[], options: SaveOptions = {}): Promise<void> {
     return this.#retry(options, async (attempt) => {
       try {
         await this.#inner.save(handle, data, options);
@@ -93,6 +94,10 @@ export class RetryingStorage implements Storage {
 
   serverTime(options: StorageCallOptions = {}): Promise<Date | null> {
     return this.#retry(options, async () => (await this.#inner.serverTime?.(options)) ?? null);
+  }
+
+  replace(handle: FileHandle, data: Uint8Array, options: StorageCallOptions = {}): Promise<boolean> {
+    return this.#retry(options, async () => (await this.#inner.replace?.(handle, data, options)) ?? false);
   }
 
   close(): Promise<void> {

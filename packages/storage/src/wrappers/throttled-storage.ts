@@ -8,6 +8,7 @@ import type {
   ListOptions,
   LoadOptions,
   OnTransfer,
+  SaveOptions,
   Storage,
   StorageCallOptions,
 } from '../contract.ts';
@@ -36,7 +37,7 @@ export class ThrottledStorage implements Storage {
     return this.#inner.create(options);
   }
 
-  save(handle: FileHandle, data: Uint8Array | readonly Uint8Array[], options: StorageCallOptions = {}): Promise<void> {
+  save(handle: FileHandle, data: Uint8Array | readonly Uint8Array[], options: SaveOptions = {}): Promise<void> {
     return this.#inner.save(handle, data, { ...options, onTransfer: paced(this.#up, options) });
   }
 
@@ -58,6 +59,10 @@ export class ThrottledStorage implements Storage {
 
   async serverTime(options: StorageCallOptions = {}): Promise<Date | null> {
     return (await this.#inner.serverTime?.(options)) ?? null;
+  }
+
+  async replace(handle: FileHandle, data: Uint8Array, options: StorageCallOptions = {}): Promise<boolean> {
+    return (await this.#inner.replace?.(handle, data, options)) ?? false;
   }
 
   close(): Promise<void> {

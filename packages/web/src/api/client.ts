@@ -18,6 +18,7 @@ import {
   sessionStateSchema,
   settingsSchema,
   snapshotDetailsSchema,
+  storageCheckSchema,
 } from '@varve/contract';
 import type {
   NewAppInput,
@@ -27,6 +28,7 @@ import type {
   RestoreRequestInput,
   SettingsUpdate,
   SignIn,
+  StorageCheck,
 } from '@varve/contract';
 import { z } from 'zod';
 
@@ -113,6 +115,32 @@ interface Read {
   readonly signal?: AbortSignal | undefined;
 }
 
+interface TestRepository extends Read {
+  readonly onCheck: (check: StorageCheck) => void;
+}
+
+/** Runs to the last check; rejects when the server ended before it. */
+async function testRepository({ signal, onCheck }: TestRepository): Promise<void> {
+  const path = '/repository/test';
+  const response = await send(path, { method: 'POST', body: {}, signal });
+  if (!response.ok || response.body === null) throw problemOf(response, parseJson(await response.text()));
+  let unread = '';
+  let isLast = false;
+  // Not every browser can walk a stream with “for await”.
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let read = await reader.read(); !read.done; read = await reader.read()) {
+    const events = (unread + read.value).split('\n\n');
+    unread = events.pop() ?? '';
+    for (const event of events) {
+      const data = /^data: ?(.*)$/m.exec(event)?.[1] ?? '';
+      const check = storageCheckSchema.parse(parseJson(data));
+      isLast = check.name === storageCheckSchema.shape.name.options.at(-1);
+      onCheck(check);
+    }
+  }
+  if (!isLast) throw new ApiProblem({ code: 'NETWORK', message: `POST ${path}`, hint: null, status: 0 });
+}
+
 const at = (id: string): string => `/apps/${encodeURIComponent(id)}`;
 
 export const api = {
@@ -152,6 +180,7 @@ export const api = {
 
   repository: (o: Read = {}) => request('/repository', repositoryInfoSchema.nullable(), o),
   startCheck: (readData: boolean) => request('/repository/check', jobSchema, { method: 'POST', body: { readData } }),
+  testRepository,
   recoveryKit: (password: string) =>
     request('/repository/recovery-kit', recoveryKitSchema, { method: 'POST', body: { password } }),
   confirmRecoveryKit: () => request('/repository/recovery-kit/confirm', nothing, { method: 'POST', body: {} }),

@@ -68,6 +68,7 @@ export async function restoreVolume(input: RestoreVolumeInput): Promise<readonly
     target: place.path,
     exclude: excludes.map((pattern) => (pattern.startsWith('/') ? `${saved.path}${pattern}` : pattern)),
     deleteOthers: true,
+    expected: { files: saved.files, bytes: saved.bytes },
     signal,
     onProgress: input.onProgress,
   });

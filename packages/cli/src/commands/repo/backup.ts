@@ -1,173 +1,154 @@
-// `varve repo backup PATH…`: saves files, folders or standard input as a snapshot.
+// `varve repo backup PATH…`: saves files, folders, standard input or the output of a program as a snapshot.
 
-import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { resolve } from 'node:path';
-import { AppError, errorCodes, formatBytes, formatDuration, messageOf, type OnProgress } from '@varve/base';
-import type { ArchiveResult, Repository } from '@varve/repository';
-import { Option } from 'commander';
+import { AppError, errorCodes, type OnProgress } from '@varve/base';
+import type { ArchiveOutcome, Item, Repository } from '@varve/repository';
 import { examples, type AddCommand } from '../../command.ts';
-import { collect } from '../../options/numbers.ts';
-import { addRepositoryOptions, openRepositoryFor, type RepositoryOptions } from '../../options/repository-options.ts';
+import {
+  addBackupOptions,
+  archiveSettings,
+  excludeRules,
+  tagsOf,
+  type BackupOptions,
+} from '../../options/backup-options.ts';
+import { readPathLists } from '../../options/path-lists.ts';
+import { addRepositoryOptions, openRepositoryFor } from '../../options/repository-options.ts';
 import { parseBackupTime } from '../../options/time.ts';
+import { reportBackup, reportItem } from '../../output/backup-report.ts';
 import { repositoryProgress } from '../../output/repository-progress.ts';
-import { summaryJson } from '../../output/repository-json.ts';
-import { counted, printable } from '../../output/text.ts';
 import type { Session } from '../../session.ts';
 import { readVersion } from '../../version.ts';
-
-interface Options extends RepositoryOptions {
-  readonly tag?: readonly string[];
-  readonly exclude?: readonly string[];
-  readonly excludeFile?: readonly string[];
-  readonly host?: string;
-  readonly time?: string;
-  readonly parent?: string;
-  readonly force?: boolean;
-  readonly stdin?: boolean;
-  readonly stdinFilename: string;
-  readonly compression: 'auto' | 'off' | 'max';
-}
+import { commandOutput } from './command-output.ts';
 
 export const addBackupCommand: AddCommand = (parent, register) => {
   const command = parent
     .command('backup')
-    .description('save files, folders or standard input as a snapshot; exit code 3 when some could not be read')
-    .argument('[path...]', 'what to save')
-    .option('--tag <tag,…>', 'tags of the snapshot (may be given several times)', collect)
-    .option('-e, --exclude <pattern>', 'leave out what matches (may be given several times)', collect)
-    .option('--exclude-file <file>', 'patterns to leave out, one a line (may be given several times)', collect)
-    .option('-H, --host <host>', 'host name of the snapshot; this host when absent')
-    .option('--time <time>', 'time of the snapshot, e.g. "2026-11-23 04:05:06"; now when absent')
-    .option('--parent <snapshot>', 'compare with this snapshot; the last of the same paths when absent')
-    .option('-f, --force', 'read every file, compare with no snapshot')
-    .option('--stdin', 'save standard input as one file')
-    .option('--stdin-filename <name>', 'name of that file', 'stdin')
-    .addOption(
-      new Option('--compression <mode>', 'how hard to compress').choices(['auto', 'off', 'max']).default('auto'),
-    )
+    .description('save files, folders, standard input or a program’s output; exit code 3 when some could not be read')
+    .argument('[path...]', 'what to save; after --stdin-from-command: the program and its arguments')
     .addHelpText(
       'after',
       examples(
         ['A folder', 'varve repo backup --tag nightly --exclude "*.tmp" /etc'],
-        ['The output of a program', 'pg_dumpall | varve repo backup --stdin --stdin-filename all.sql'],
+        ['What would be saved, and how much', 'varve repo backup --dry-run -v --exclude-caches -x /home'],
+        ['The output of a program, if it succeeds', 'varve repo backup --stdin-from-command -- pg_dumpall -U postgres'],
+        ['Standard input', 'zcat dump.gz | varve repo backup --stdin --stdin-filename all.sql'],
+        [
+          'Files that another program lists',
+          'find /srv -newer /srv/mark -print0 | varve repo backup --files-from-raw -',
+        ],
       ),
     );
+  addBackupOptions(command);
   addRepositoryOptions(command);
   register(command, async (session) => {
-    const options = command.opts<Options>();
-    const stdin = options.stdin ?? false;
-    assertSources(command.args, stdin);
+    const options = command.opts<BackupOptions>();
+    assertSources(command.args, options);
+    const paths = isStream(options) ? [] : await pathsToSave(session, options, command.args);
     const time = options.time === undefined ? session.now : parseBackupTime(options.time);
-    const excludes = [...(options.exclude ?? []), ...(await readExcludeFiles(session, options.excludeFile ?? []))];
-    await using opened = await openRepositoryFor(session, { ...options, stdinIsData: stdin });
+    const stdinIsData = options.stdin === true || listsOf(options).includes('-');
+    await using opened = await openRepositoryFor(session, { ...options, stdinIsData });
     using progress = repositoryProgress(session, 'backup');
     const startedAt = performance.now();
-    const job: BackupJob = { options, repository: opened.repository, time, excludes, onProgress: progress.onProgress };
-    const result = stdin ? await backupStdin(session, job) : await backupFiles(session, job, command.args);
+    const { repository } = opened;
+    const job: BackupJob = { session, options, repository, time, onProgress: progress.onProgress };
+    const outcome = isStream(options) ? await backupStream(job, command.args) : await backupFiles(job, paths);
     progress[Symbol.dispose]();
-    report(session, result, performance.now() - startedAt);
-    return result.problems.length === 0 ? 0 : errorCodes.RESULT_PARTIAL.exit;
+    reportBackup(session, { outcome, durationMs: performance.now() - startedAt, dryRun: options.dryRun ?? false });
+    return outcome.problems.length === 0 ? 0 : errorCodes.RESULT_PARTIAL.exit;
   });
 };
 
 interface BackupJob {
-  readonly options: Options;
+  readonly session: Session;
+  readonly options: BackupOptions;
   readonly repository: Repository;
   readonly time: Date;
-  readonly excludes: readonly string[];
   readonly onProgress: OnProgress;
 }
 
-function assertSources(paths: readonly string[], stdin: boolean): void {
-  if (stdin && paths.length > 0) throw new AppError('USAGE_INVALID', 'Give paths or --stdin, not both.');
-  if (stdin || paths.length > 0) return;
-  throw new AppError('USAGE_INVALID', 'Nothing to save was named.', {
-    hint: 'Give the paths of files or folders, or --stdin.',
-  });
+function isStream({ stdin, stdinFromCommand }: BackupOptions): boolean {
+  return stdin === true || stdinFromCommand === true;
 }
 
-async function backupFiles(session: Session, job: BackupJob, paths: readonly string[]): Promise<ArchiveResult> {
-  const { backupPaths } = await import('@varve/repository');
-  const { options, repository, time, excludes, onProgress } = job;
-  const parent =
-    options.parent === undefined
-      ? 'auto'
-      : await repository.findSnapshot(options.parent, {}, { signal: session.signal });
-  return backupPaths(repository, {
-    paths,
-    excludes,
-    tags: tagsOf(options),
-    hostname: options.host ?? hostname(),
-    time,
-    parent: options.force ? null : parent,
-    compression: options.compression,
-    programVersion: `varve ${readVersion()}`,
-    signal: session.signal,
-    onProgress,
-    measure: !session.quiet,
-  });
+function listsOf({ filesFrom = [], filesFromVerbatim = [], filesFromRaw = [] }: BackupOptions): string[] {
+  return [...filesFrom, ...filesFromVerbatim, ...filesFromRaw];
 }
 
-async function backupStdin(session: Session, job: BackupJob): Promise<ArchiveResult> {
-  const { startArchive } = await import('@varve/repository');
-  const { options, repository, time, onProgress } = job;
-  const { signal } = session;
-  const target = `/${options.stdinFilename.replace(/^\/+/, '')}`;
-  await using archive = await startArchive(repository, { signal, onProgress, compression: options.compression });
-  await archive.addStream({ target, source: session.io.stdin, modifiedAt: time });
-  return await archive.commit({
-    time,
-    hostname: options.host ?? hostname(),
-    paths: [target],
-    tags: tagsOf(options),
-    programVersion: `varve ${readVersion()}`,
-  });
-}
-
-function tagsOf(options: Options): string[] {
-  const names = (options.tag ?? []).flatMap((list) => list.split(',')).map((name) => name.trim());
-  return [...new Set(names.filter((name) => name !== ''))];
-}
-
-async function readExcludeFiles(session: Session, files: readonly string[]): Promise<string[]> {
-  const patterns: string[] = [];
-  for (const file of files) {
-    const path = resolve(session.io.cwd, file);
-    try {
-      const lines = (await readFile(path, 'utf8')).split('\n').map((line) => line.trim());
-      patterns.push(...lines.filter((line) => line !== '' && !line.startsWith('#')));
-    } catch (error) {
-      throw new AppError('USAGE_INVALID', `The exclude file ${path} cannot be read: ${messageOf(error)}`, {
-        cause: error,
-      });
-    }
-  }
-  return patterns;
-}
-
-function report(session: Session, result: ArchiveResult, durationMs: number): void {
-  const { snapshot, summary, problems } = result;
-  if (session.json) {
-    for (const { path, message } of problems) {
-      session.printJson({ message_type: 'error', error: { message }, during: 'archival', item: path });
-    }
-    session.printJson({
-      message_type: 'summary',
-      ...summaryJson(summary),
-      total_duration: durationMs / 1000,
-      snapshot_id: snapshot.id,
+function assertSources(args: readonly string[], options: BackupOptions): void {
+  const lists = listsOf(options);
+  if (options.stdin && options.stdinFromCommand)
+    throw new AppError('USAGE_INVALID', 'Give --stdin or --stdin-from-command, not both.');
+  if (options.stdinFromCommand && args.length === 0) {
+    throw new AppError('USAGE_INVALID', 'The command for --stdin-from-command is missing.', {
+      hint: 'Give it after "--": varve repo backup --stdin-from-command -- pg_dumpall',
     });
-    return;
   }
-  for (const { path, message } of problems) session.logger().error(`${path}: ${message}`);
-  session.say(`Files: ${summary.filesNew} new, ${summary.filesChanged} changed, ${summary.filesUnmodified} unmodified`);
-  session.say(`Dirs:  ${summary.dirsNew} new, ${summary.dirsChanged} changed, ${summary.dirsUnmodified} unmodified`);
-  session.say(`Added: ${formatBytes(summary.dataAdded)} (${formatBytes(summary.dataAddedPacked)} stored)`);
-  session.say(
-    `processed ${counted(summary.totalFilesProcessed, 'file')}, ${formatBytes(summary.totalBytesProcessed)} in ${formatDuration(durationMs)}`,
-  );
-  session.io.out.write(`snapshot ${printable(snapshot.id.slice(0, 8))} saved\n`);
-  if (problems.length > 0)
-    session.logger().error(`${counted(problems.length, 'item')} could not be read: the snapshot is partial`);
+  if (isStream(options) && lists.length > 0)
+    throw new AppError('USAGE_INVALID', 'Give --files-from or a stream to save, not both.');
+  if (options.stdin && args.length > 0) throw new AppError('USAGE_INVALID', 'Give paths or --stdin, not both.');
+  if (isStream(options) || args.length > 0 || lists.length > 0) return;
+  throw new AppError('USAGE_INVALID', 'Nothing to save was named.', {
+    hint: 'Give the paths of files or folders, --files-from, or --stdin.',
+  });
+}
+
+async function pathsToSave(
+  session: Session,
+  options: BackupOptions,
+  args: readonly string[],
+): Promise<(string | Buffer)[]> {
+  const { filesFrom = [], filesFromVerbatim = [], filesFromRaw = [] } = options;
+  const lists = { patterns: filesFrom, verbatim: filesFromVerbatim, raw: filesFromRaw };
+  const listed = await readPathLists(session, lists, (pattern) => {
+    session.logger().warn(`no file matches the pattern ${pattern}`);
+  });
+  if (listed.length + args.length > 0) return [...listed, ...args];
+  throw new AppError('USAGE_INVALID', 'The lists of --files-from name nothing to save.');
+}
+
+/** What every kind of backup is given. */
+function settingsOf({ session, options, onProgress }: BackupJob) {
+  // As restic: in JSON with -v, for people with -vv.
+  const tellsItems = session.verbosity >= (session.json || options.dryRun ? 1 : 2);
+  const onItem = tellsItems ? (item: Item) => reportItem(session, item) : undefined;
+  return { ...archiveSettings(session.io, options), signal: session.signal, onProgress, onItem };
+}
+
+function identityOf({ session, options, time }: BackupJob) {
+  const host = options.host ?? (session.io.env['RESTIC_HOST'] || hostname());
+  return { time, hostname: host, tags: tagsOf(options), programVersion: `varve ${readVersion()}` };
+}
+
+async function backupFiles(job: BackupJob, paths: readonly (string | Buffer)[]): Promise<ArchiveOutcome> {
+  const { backupPaths } = await import('@varve/repository');
+  const { session, options, repository } = job;
+  const { signal } = session;
+  const parent = options.parent === undefined ? 'auto' : await repository.findSnapshot(options.parent, {}, { signal });
+  return backupPaths(repository, {
+    ...settingsOf(job),
+    ...identityOf(job),
+    ...(await excludeRules(session, options)),
+    paths,
+    cwd: session.io.cwd,
+    parent: options.force ? null : parent,
+    groupBy: options.groupBy,
+    skipIfUnchanged: options.skipIfUnchanged,
+    comparison: {
+      ignoreInode: options.ignoreInode ?? false,
+      // Where inode numbers are not to be trusted (FUSE), these times are not either.
+      ignoreCtime: (options.ignoreCtime ?? false) || (options.ignoreInode ?? false),
+    },
+    withAccessTimes: options.withAtime,
+    measure: options.scan && !session.quiet,
+  });
+}
+
+async function backupStream(job: BackupJob, command: readonly string[]): Promise<ArchiveOutcome> {
+  const { startArchive } = await import('@varve/repository');
+  const { session, options, repository, time } = job;
+  const target = `/${options.stdinFilename.replace(/^\/+/, '')}`;
+  await using archive = await startArchive(repository, settingsOf(job));
+  const source = options.stdinFromCommand ? commandOutput(session, command) : session.io.stdin;
+  await archive.addStream({ target, source, modifiedAt: time });
+  return await archive.finish({ ...identityOf(job), paths: [target] });
 }

@@ -13,6 +13,7 @@ import { Notice, ProblemNotice } from '../../ui/notice.tsx';
 import { LightIcon, StateLight } from '../../ui/state.tsx';
 import { Card, CardHeading, Facts, Skeleton } from '../../ui/surface.tsx';
 import { RecoveryKitDialog } from './recovery-kit-dialog.tsx';
+import { StorageTest } from './storage-test.tsx';
 
 export function RepositorySection(): ReactNode {
   const { t } = useLocale();
@@ -90,6 +91,7 @@ function Repository({ repository }: { readonly repository: RepositoryInfo }): Re
         </Button>
       </div>
       <CheckButtons />
+      <StorageTest />
       {kitOpen && <RecoveryKitDialog confirmed={repository.recoveryKitConfirmed} onClose={() => showKit(false)} />}
     </>
   );

@@ -1,0 +1,36 @@
+// The table of a benchmark: printed, and put into docs/benchmarks.md between its markers, where the words around stay.
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import type { Figures } from './measure.ts';
+
+export interface RowResult {
+  readonly name: string;
+  readonly floor: string;
+  readonly goal: string;
+  readonly varve: Figures;
+  readonly peer: Figures;
+}
+
+/** A Markdown table; ratios are the peer's figure by ours, so that more is better, but for CPU: ours by the peer's. */
+export function tableOf(rows: readonly RowResult[], peerName: string): string {
+  const head = `| work | Varve | ${peerName} | wall, times faster | CPU, of the peer's | floor | goal |`;
+  const lines = rows.map(({ name, varve, peer, floor, goal }) => {
+    const faster = (peer.wallSeconds / varve.wallSeconds).toFixed(2);
+    const cpu = (varve.cpuSeconds / peer.cpuSeconds).toFixed(2);
+    return `| ${name} | ${figures(varve)} | ${figures(peer)} | **${faster}×** | ${cpu}× | ${floor} | ${goal} |`;
+  });
+  return [head, '|---|---|---|---|---|---|---|', ...lines].join('\n');
+}
+
+function figures({ wallSeconds, cpuSeconds, peakMegabytes }: Figures): string {
+  return `${wallSeconds.toFixed(2)} s, CPU ${cpuSeconds.toFixed(1)} s, ${peakMegabytes.toFixed(0)} MB`;
+}
+
+/** Replaces what is between `<!-- NAME -->` and `<!-- /NAME -->` of a page. */
+export function replaceSection(page: string, name: string, content: string): void {
+  const [begin, end] = [`<!-- ${name} -->`, `<!-- /${name} -->`];
+  const text = readFileSync(page, 'utf8');
+  const [start, stop] = [text.indexOf(begin), text.indexOf(end)];
+  if (start < 0 || stop < start) throw new Error(`${page} has no section ${begin} … ${end}.`);
+  writeFileSync(page, `${text.slice(0, start + begin.length)}\n${content}\n${text.slice(stop)}`);
+}
