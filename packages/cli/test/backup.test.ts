@@ -1,7 +1,8 @@
 // `varve repo backup` as users call it.
 
 import { spawnSync } from 'node:child_process';
-import { appendFile, mkdir, readdir, readFile, truncate, writeFile } from 'node:fs/promises';
+import { randomFillSync } from 'node:crypto';
+import { appendFile, mkdir, readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { resticAvailable } from '@varve/testing';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
@@ -47,6 +48,14 @@ function jsonLines(text: string): Record<string, unknown>[] {
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line) as Record<string, unknown>);
+}
+
+/** Of whole packs. */
+async function storedBytes(): Promise<number> {
+  const names = await readdir(lab.path('repo/data'), { recursive: true });
+  const packs = names.filter((name) => /^..\/[0-9a-f]{64}$/.test(name));
+  const sizes = await Promise.all(packs.map(async (name) => (await stat(lab.path('repo/data', name))).size));
+  return sizes.reduce((sum, size) => sum + size, 0);
 }
 
 async function snapshotCount(): Promise<number> {
@@ -152,6 +161,25 @@ describe('varve repo backup', () => {
     await lab.run(['repo', 'restore', 'latest', '--host', 'cmd', '--target', lab.path('cmd'), ...repo]);
     expect(await readFile(lab.path('cmd/all.sql'), 'utf8')).toBe('whole\n');
     expect(jsonError(await backup(['--stdin-from-command', '--json']))).toMatchObject({ code: 'USAGE_INVALID' });
+  });
+
+  test('keeps what it stored for the next run when it is interrupted', async () => {
+    const before = await readdir(lab.path('repo/index'));
+    const snapshots = await snapshotCount();
+    const data = Buffer.alloc(30_000_000);
+    for (let at = 0; at < data.length; at += 65_536) randomFillSync(data, at, Math.min(65_536, data.length - at));
+    const running = lab.start(['repo', 'backup', ...repo, '--pack-size', '4', '--stdin', '--host', 'ctrl-c']);
+    running.child.stdin?.write(data);
+    // Standard input stays open: the program waits for more.
+    await vi.waitFor(async () => expect(await storedBytes()).toBeGreaterThan(8_000_000), { timeout: 120_000 });
+    running.child.kill('SIGINT');
+    expect(await running.outcome).toMatchObject({ exitCode: 130 });
+    expect(await snapshotCount()).toBe(snapshots);
+    expect((await readdir(lab.path('repo/index'))).length).toBeGreaterThan(before.length);
+    const args = ['--json', '--pack-size', '4', '--stdin-from-command', '--host', 'ctrl-c', '--', 'cat'];
+    await writeFile(lab.path('data'), data);
+    const again = jsonLines((await backup([...args, lab.path('data')])).stdout).at(-1);
+    expect(Number(again?.['data_added'])).toBeLessThan(data.length - 7_000_000);
   });
 
   test('leaves a repository in which restic finds no fault', async (context) => {

@@ -1,5 +1,9 @@
-// A thread's way of storing blobs: claim, compress and seal into the thread's own packs, hand finished packs on.
+// A thread's way of storing blobs: claim, compress and seal into the thread's own packs, hand finished packs on. Data goes
+// to one of two open packs by chance, as in restic since 0.18: the sizes of packs must not tell the sizes of the chunks of a
+// file that somebody knows, because from these the borders of chunks, and so the secret polynomial, can be computed (Alexeev,
+// Percival, Zhang: "Chunking Attacks on File Backup Services", eprint 2025/532). Trees are not cut by content: one pack will do.
 
+import { randomFillSync } from 'node:crypto';
 import type { BlobClaims } from '../blob-index/blob-claims.ts';
 import type { MasterKey } from '../crypto/master-key.ts';
 import type { Engine } from '../native/engine.ts';
@@ -21,15 +25,17 @@ export interface BlobWriterOptions {
 
 export class BlobWriter {
   readonly #options: BlobWriterOptions;
-  readonly #builders: Readonly<Record<BlobType, PackBuilder>>;
+  readonly #dataBuilders: readonly PackBuilder[];
+  readonly #treeBuilder: PackBuilder;
+  readonly #chances = Buffer.alloc(256);
+  #nextChance = this.#chances.length;
 
   constructor(options: BlobWriterOptions) {
     this.#options = options;
     const { engine, key, compression, packSizeBytes } = options;
-    this.#builders = {
-      data: new PackBuilder({ engine, key, compression, packSizeBytes, type: 'data' }),
-      tree: new PackBuilder({ engine, key, compression, packSizeBytes, type: 'tree' }),
-    };
+    const builder = (type: BlobType): PackBuilder => new PackBuilder({ engine, key, compression, packSizeBytes, type });
+    this.#dataBuilders = [builder('data'), builder('data')];
+    this.#treeBuilder = builder('tree');
   }
 
   hash(plaintext: Uint8Array): Buffer {
@@ -55,7 +61,7 @@ export class BlobWriter {
 
   /** Stores a blob that was claimed for this thread. */
   storeClaimed(type: BlobType, id: Uint8Array, plaintext: Uint8Array, counts: Counts): void {
-    const builder = this.#builders[type];
+    const builder = this.#builderFor(type);
     if (builder.wantsOwnPack(plaintext.length)) this.#finish(builder);
     counts.bytesAddedPacked += builder.add(id, plaintext);
     counts.bytesAdded += plaintext.length;
@@ -66,9 +72,18 @@ export class BlobWriter {
 
   /** Hands on what is not a full pack yet. */
   flush(): void {
-    for (const builder of [this.#builders.data, this.#builders.tree]) {
+    for (const builder of [...this.#dataBuilders, this.#treeBuilder]) {
       if (builder.blobCount > 0) this.#options.onPart(builder.takePart());
     }
+  }
+
+  #builderFor(type: BlobType): PackBuilder {
+    if (type === 'tree') return this.#treeBuilder;
+    if (this.#nextChance === this.#chances.length) {
+      randomFillSync(this.#chances);
+      this.#nextChance = 0;
+    }
+    return this.#dataBuilders[this.#chances[this.#nextChance++]! & 1]!;
   }
 
   #finish(builder: PackBuilder): void {

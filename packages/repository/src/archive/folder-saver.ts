@@ -107,7 +107,7 @@ export class FolderSaver {
     const findings = newFindings(job.label);
     const nodes = job.files.map((file) => {
       this.#options.throwIfAborted();
-      const name = Buffer.from(file.name);
+      const name = Buffer.from(file.name, 'latin1');
       try {
         return this.#readFile(findings, { ...file, name, path: joinPath(folder, name) });
       } catch (error) {
@@ -190,7 +190,9 @@ export class FolderSaver {
     const sizeBytes = Number(stat.size);
     const pageChunkBytes = listing.selection.pageChunkBytes(name);
     if (listing.filesRead >= maxFilesPerJob || listing.bytesRead + sizeBytes > maxBytesPerJob) {
-      listing.deferred.push({ slot: listing.nodes.length, name, sizeBytes, isNew: !parent, pageChunkBytes });
+      const isNew = !parent;
+      const binary = name.toString('latin1');
+      listing.deferred.push({ slot: listing.nodes.length, name: binary, sizeBytes, isNew, pageChunkBytes });
       listing.nodes.push('');
       return;
     }

@@ -185,7 +185,7 @@ export class FolderWalk {
   }
 
   async #saveLarge(folder: OpenFolder, file: Deferred): Promise<void> {
-    const name = Buffer.from(file.name);
+    const name = Buffer.from(file.name, 'latin1');
     const path = joinPath(folder.path, name);
     const shown = below(folder.label.shown, printableName(name));
     const startedMs = performance.now();

@@ -118,7 +118,8 @@ export type Job =
       readonly folder: Uint8Array;
       readonly label: FolderLabel;
       readonly files: readonly {
-        readonly name: Uint8Array;
+        /** A binary string. */
+        readonly name: string;
         readonly isNew: boolean;
         readonly pageChunkBytes: number;
       }[];
@@ -158,7 +159,8 @@ export interface FolderResult extends Remarks {
   /** Files that are left to other jobs, so that a large folder does not keep one thread busy alone. */
   readonly deferred: readonly {
     readonly slot: number;
-    readonly name: Uint8Array;
+    /** A binary string: a folder may have very many of them, and bytes take more memory. */
+    readonly name: string;
     readonly sizeBytes: number;
     readonly isNew: boolean;
     readonly pageChunkBytes: number;

@@ -11,7 +11,9 @@ import {
   type BaseBackupPart,
   type PgConnection,
 } from '@varve/postgres';
+import type { PageFiles } from '@varve/repository';
 import { AddedTotal, type Produced, type ProducerInput } from '../producer.ts';
+import { relationPages } from './page-files.ts';
 import type { SaveDumpInput } from './save-dump.ts';
 
 /** Where tablespaces beside the data folder are, by oid. */
@@ -36,10 +38,11 @@ export async function saveBase(input: SaveDumpInput): Promise<Produced<SavedData
   await using connection = await connectPostgres({ ...location, replication: 'database', signal });
   const facts = await readServerFacts(connection, { signal });
   const databases = await readDatabases(connection, `${path}/base`, signal);
+  const pages = relationPages(databases.reduce((sum, { bytes }) => sum + bytes, 0));
   const total = new AddedTotal();
   const bounds = { start: '', end: '', timeline: facts.timeline };
   for await (const part of baseBackup(connection, { label: 'varve', signal })) {
-    await savePart(part, { ...input, path, total });
+    await savePart(part, { ...input, path, total, pages });
     if (part.kind === 'end')
       Object.assign(bounds, { start: formatLsn(part.startLsn), end: formatLsn(part.endLsn), timeline: part.timeline });
   }
@@ -70,6 +73,7 @@ async function savePart(
     readonly component: { readonly name: string };
     readonly path: string;
     readonly total: AddedTotal;
+    readonly pages: PageFiles;
   },
 ): Promise<void> {
   const { session, path, total, component } = input;
@@ -78,7 +82,7 @@ async function savePart(
     input.onStep(`${component.name}: ${name}`);
     const target =
       part.tablespaceOid === null ? `${path}/base` : `${tablespacesPath(component.name)}/${part.tablespaceOid}`;
-    total.add(await session.addTar({ target, source: part.tar }));
+    total.add(await session.addTar({ target, source: part.tar, pages: input.pages }));
   }
   if (part.kind === 'manifest')
     total.add(await session.addStream({ target: `${path}/backup_manifest`, source: part.json, mode: 0o600 }));
