@@ -29,14 +29,11 @@ export interface StorageCallOptions {
   readonly onTransfer?: OnTransfer | undefined;
 }
 
-export interface SaveOptions extends StorageCallOptions {
-  /** The file is read by restores only, so it may lie in an archive tier from which it has to be fetched first. */
-  readonly rarelyRead?: boolean | undefined;
-}
-
 export type OnTransfer = (bytes: number) => void | Promise<void>;
 
 export interface SaveOptions extends StorageCallOptions {
+  /** The file is read by restores only, so it may lie in an archive tier from which it has to be fetched first. */
+  readonly rarelyRead?: boolean | undefined;
   /** Worth keeping in a cache of this machine, where there is one: a pack of trees. Index and snapshot files always are. */
   readonly keep?: boolean | undefined;
 }
@@ -46,6 +43,8 @@ export interface LoadOptions extends StorageCallOptions {
   readonly keep?: boolean | undefined;
   /** Not from a cache: what was loaded before is bad, or what is stored is to be checked. */
   readonly fresh?: boolean | undefined;
+  /** A storage MAY read into this, where it is large enough, and yield a view of it. */
+  readonly buffer?: ArrayBuffer | undefined;
   /** First byte, from 0. A negative offset counts from the end of the file. */
   readonly offset?: number;
   /** Number of bytes; to the end of the file when absent. */

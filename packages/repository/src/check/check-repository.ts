@@ -23,6 +23,7 @@ import { checkTrees } from './check-trees.ts';
 import { choosePacks, type DataSubset } from './data-subset.ts';
 import { Findings, type Finding, type FindingCode } from './findings.ts';
 import { LostBlobs } from './lost-blobs.ts';
+import { ownBytes, SpareBuffers } from '../threads/spare-buffers.ts';
 import { VerifyPool } from './verify-pool.ts';
 import { verifyPack, type PackToVerify } from './verify-pack.ts';
 
@@ -198,7 +199,8 @@ async function readPacks(
   if (filesTotal === 0) return 0;
   const bytesTotal = wanted.keys().reduce((sum, name) => sum + (stored.get(name) ?? 0), 0);
   const threads = check.workers ?? (bytesTotal < workersFromBytes ? 0 : Math.min(mostWorkers, availableParallelism()));
-  await using pool = threads > 0 ? new VerifyPool(repository.key, threads) : null;
+  const spare = new SpareBuffers(threads + 1);
+  await using pool = threads > 0 ? new VerifyPool(repository.key, { threads, spare }) : null;
   const verify = (pack: PackToVerify): Promise<Finding[]> | Finding[] =>
     pool?.verify(pack) ?? verifyPack(pack, repository);
   let filesDone = 0;
@@ -212,7 +214,9 @@ async function readPacks(
         findings.error('PACK_DAMAGED', packId, reason);
       },
       async () => {
-        const bytes = await repository.storage.load({ type: 'pack', name: packId }, { signal, fresh: true });
+        const buffer = spare.take(stored.get(packId) ?? 0);
+        const handle = { type: 'pack', name: packId } as const;
+        const bytes = ownBytes(await repository.storage.load(handle, { signal, fresh: true, buffer }), buffer);
         bytesDone += bytes.length;
         const found = await verify({ packId, bytes, blobs });
         for (const { code, id, message } of found) findings.error(code, id, message);

@@ -4,6 +4,7 @@ import { Worker } from 'node:worker_threads';
 import { AppError, messageOf } from '@varve/base';
 import type { MasterKey } from '../crypto/master-key.ts';
 import { encodeHeader } from '../pack/pack-header.ts';
+import type { SpareBuffers } from '../threads/spare-buffers.ts';
 import type { Finding } from './findings.ts';
 import type { PackToVerify } from './verify-pack.ts';
 
@@ -17,6 +18,8 @@ export interface VerifyRequest {
 interface VerifyAnswer {
   readonly number: number;
   readonly findings: Finding[];
+  /** The pack's buffer, to be used again. */
+  readonly buffer: ArrayBuffer;
 }
 
 export class VerifyPool implements AsyncDisposable {
@@ -27,8 +30,8 @@ export class VerifyPool implements AsyncDisposable {
   #failure: AppError | null = null;
   #number = 0;
 
-  /** Starts `threads` workers. */
-  constructor(key: MasterKey, threads: number) {
+  /** Starts `threads` workers. `spare` gets the buffers of packs that are verified. */
+  constructor(key: MasterKey, { threads, spare }: { readonly threads: number; readonly spare: SpareBuffers }) {
     const options = { workerData: key.reveal() };
     this.#workers = Array.from(
       { length: threads },
@@ -36,7 +39,8 @@ export class VerifyPool implements AsyncDisposable {
     );
     this.#free = [...this.#workers];
     for (const worker of this.#workers) {
-      worker.on('message', ({ number, findings }: VerifyAnswer) => {
+      worker.on('message', ({ number, findings, buffer }: VerifyAnswer) => {
+        spare.give(buffer);
         this.#release(worker);
         this.#pending.get(number)?.resolve(findings);
         this.#pending.delete(number);

@@ -17,5 +17,6 @@ const port = parentPort;
 
 port.on('message', ({ number, packId, bytes, header }: VerifyRequest) => {
   const findings = verifyPack({ packId, bytes, blobs: parseHeader(header) }, { engine, cipher, scratch });
-  port.postMessage({ number, findings });
+  const buffer = bytes.buffer as ArrayBuffer;
+  port.postMessage({ number, findings, buffer }, [buffer]);
 });

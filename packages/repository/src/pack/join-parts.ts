@@ -4,7 +4,7 @@ import type { MasterKey } from '../crypto/master-key.ts';
 import type { Engine } from '../native/engine.ts';
 import { PackBuilder, type FinishedPack, type PackPart } from './pack-builder.ts';
 
-/** Yields packs of all the parts. */
+/** Yields packs of all the parts, which it uses up. */
 export function* joinParts(
   parts: readonly PackPart[],
   options: {
@@ -19,6 +19,7 @@ export function* joinParts(
       if (builder.blobCount > 0 && builder.sizeBytes + part.bytes.length > builder.packSizeBytes)
         yield builder.finish();
       builder.addPart(part);
+      part.bytes.buffer.transfer(0);
     }
     if (builder.blobCount > 0) yield builder.finish();
   }

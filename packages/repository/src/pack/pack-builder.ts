@@ -37,7 +37,7 @@ export interface FinishedPack {
 /** Blobs of a pack that was not finished, sealed already: another builder with the same key can take them on. */
 export interface PackPart {
   readonly type: BlobType;
-  /** The blobs, one after the other. Its buffer belongs to this part alone and is no longer than needed. */
+  /** The blobs, one after the other. Its buffer belongs to this part alone (transferable) and may be longer. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly header: Uint8Array<ArrayBuffer>;
 }
@@ -158,8 +158,8 @@ export class PackBuilder {
 
   /** What a last, small pack would hold, to be put together with those of other threads. Starts anew. */
   takePart(): PackPart {
-    const bytes = new Uint8Array(this.#size);
-    if (this.#buffer) bytes.set(this.#buffer.subarray(0, this.#size));
+    const bytes = new Uint8Array(this.#buffer?.buffer ?? new ArrayBuffer(0), 0, this.#size);
+    this.#buffer = null;
     const header = new Uint8Array(this.#header.subarray(0, this.#headerSize));
     this.#size = this.#headerSize = this.#blobCount = 0;
     return { type: this.type, bytes, header };

@@ -6,6 +6,7 @@ import { AppError, mapConcurrently, messageOf } from '@varve/base';
 import { plaintextLength, type BlobLocation } from '../blob-index/blob-index.ts';
 import { isSystemError } from '../filesystem/system-error.ts';
 import { isDamage, type Repository } from '../repository.ts';
+import { ownBytes, type SpareBuffers } from '../threads/spare-buffers.ts';
 import type { ThreadPool } from '../threads/thread-pool.ts';
 import type { PlannedItem } from './restore-plan.ts';
 import type { Placement, RestoreJob, RestoreJobResult, StoredBlob, WrittenFile } from './restore-protocol.ts';
@@ -21,6 +22,8 @@ const maxComparedFiles = 200;
 export interface ContentOptions {
   readonly repository: Repository;
   readonly pool: RestorePool;
+  /** Buffers of the ranges that are read. */
+  readonly spare: SpareBuffers;
   readonly signal?: AbortSignal | undefined;
   /** Told what became done since the last call: bytes that were written or there already, files that have all of theirs. */
   readonly onDone: (done: { readonly files: number; readonly bytes: number }) => void;
@@ -193,9 +196,12 @@ export class ContentRestore {
     signal?.throwIfAborted();
     const { packId, offset, length } = range;
     const files = this.#writtenFiles(range.blobs);
-    let bytes: Uint8Array;
+    const { spare } = this.#options;
+    let bytes: Uint8Array<ArrayBuffer>;
     try {
-      bytes = await repository.storage.load({ type: 'pack', name: packId }, { offset, length, signal });
+      const buffer = spare.take(length);
+      const loaded = await repository.storage.load({ type: 'pack', name: packId }, { offset, length, signal, buffer });
+      bytes = ownBytes(loaded, buffer);
     } catch (error) {
       if (!isDamage(error)) throw error;
       for (const blob of range.blobs) await this.#restoreCopy(blob);
@@ -211,6 +217,7 @@ export class ContentRestore {
     const result = await pool.run(() => ({ kind: 'range', packId, bytes, blobs, files }));
     this.#account(result);
     if (result.kind !== 'range') return;
+    spare.give(result.buffer);
     const damaged = new Set(result.damaged);
     this.#advance(range.blobs.filter((_, position) => !damaged.has(position)));
     for (const position of damaged) {

@@ -83,7 +83,7 @@ interface Folder {
 }
 
 /** A part is complete when it has this many entries; four chunks of a file count as one more. */
-const entriesPerPart = 20_000;
+const entriesPerPart = 8_000;
 
 export class RestorePlanner {
   readonly #trees: TreeReader;

@@ -45,7 +45,7 @@ export type RestoreJob =
   | {
       readonly kind: 'range';
       readonly packId: string;
-      readonly bytes: Uint8Array;
+      readonly bytes: Uint8Array<ArrayBuffer>;
       readonly blobs: readonly StoredBlob[];
       readonly files: readonly WrittenFile[];
     }
@@ -79,14 +79,20 @@ export interface FinishItem {
   readonly device?: bigint | undefined;
 }
 
+export interface WriteResult {
+  readonly bytesWritten: number;
+  readonly failures: readonly { readonly file: number; readonly message: string }[];
+}
+
 export type RestoreJobResult =
-  | {
-      readonly kind: 'range' | 'blob';
-      readonly bytesWritten: number;
-      readonly failures: readonly { readonly file: number; readonly message: string }[];
+  | (WriteResult & {
+      readonly kind: 'range';
       /** Blobs that are damaged here; another copy may be good. */
       readonly damaged: readonly number[];
-    }
+      /** The range's buffer, to be used again. */
+      readonly buffer: ArrayBuffer;
+    })
+  | (WriteResult & { readonly kind: 'blob' })
   | { readonly kind: 'compare'; readonly files: readonly ComparedResult[] }
   | { readonly kind: 'finish'; readonly failures: readonly FinishFailure[] }
   | { readonly kind: 'close' };

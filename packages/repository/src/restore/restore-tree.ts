@@ -14,6 +14,7 @@ import { removePath } from '../filesystem/remove-path.ts';
 import { isSystemError } from '../filesystem/system-error.ts';
 import { writeMetadata } from '../filesystem/write-metadata.ts';
 import type { Repository } from '../repository.ts';
+import { SpareBuffers } from '../threads/spare-buffers.ts';
 import { ThreadPool } from '../threads/thread-pool.ts';
 import { printableName } from '../tree/go-quote.ts';
 import { attributeSelection } from './attribute-selection.ts';
@@ -135,11 +136,12 @@ class Restore {
   async #run(parts: AsyncGenerator<RestorePlan>, pool: RestorePool): Promise<void> {
     const { dryRun = false, signal } = this.#options;
     const repository = this.#repository;
+    const spare = new SpareBuffers(pool.capacity);
     const folders: PlannedItem[] = [];
     const removals: Removal[] = [];
     for await (const part of oneAhead(parts)) {
       this.#report.begin(part);
-      const content = new ContentRestore({ repository, pool, signal, onDone: this.#report.advance });
+      const content = new ContentRestore({ repository, pool, spare, signal, onDone: this.#report.advance });
       if (dryRun) await this.#pretend(part, content);
       else await this.#write(part, content, pool);
       this.#bytesWritten += content.bytesWritten;
@@ -335,7 +337,8 @@ function isSameFile(item: PlannedItem, first: PlannedItem): boolean {
 }
 
 function transfer(job: RestoreJob): ArrayBuffer[] {
-  const bytes = job.kind === 'range' ? job.bytes : job.kind === 'blob' ? job.plaintext : undefined;
-  const buffer = bytes?.buffer;
-  return buffer instanceof ArrayBuffer && buffer.byteLength === bytes?.byteLength ? [buffer] : [];
+  if (job.kind === 'range') return [job.bytes.buffer];
+  if (job.kind !== 'blob') return [];
+  const { buffer, byteLength } = job.plaintext;
+  return buffer instanceof ArrayBuffer && buffer.byteLength === byteLength ? [buffer] : [];
 }

@@ -28,11 +28,15 @@ import type {
   WrittenFile,
 } from './restore-protocol.ts';
 
+/** Enough for every chunk: restic's are at most 8 MiB. */
+const scratchBytes = 8 * 1024 * 1024;
+
 class RestoreThread {
   readonly #engine = loadEngine();
   readonly #cipher: UnitCipher;
   readonly #sparse: boolean;
   readonly #files = new FileWriter();
+  readonly #scratch = Buffer.allocUnsafeSlow(scratchBytes);
   readonly #metadata: MetadataWriter;
 
   constructor(setup: RestoreSetup) {
@@ -51,7 +55,7 @@ class RestoreThread {
       case 'blob': {
         const failures: { file: number; message: string }[] = [];
         const bytesWritten = this.#place(job.plaintext, job.placements, { files: filesByNumber(job.files), failures });
-        return { kind: 'blob', bytesWritten, failures, damaged: [] };
+        return { kind: 'blob', bytesWritten, failures };
       }
       case 'compare':
         return { kind: 'compare', files: job.files.map((file) => this.#compare(file)) };
@@ -78,7 +82,12 @@ class RestoreThread {
           packId: job.packId,
           uncompressedLength: blob.uncompressedLength,
         };
-        plaintext = openBlob(stored, facts, { engine: this.#engine, cipher: this.#cipher, inPlace: true });
+        plaintext = openBlob(stored, facts, {
+          engine: this.#engine,
+          cipher: this.#cipher,
+          scratch: this.#scratch,
+          inPlace: true,
+        });
       } catch (error) {
         if (!isAppError(error, 'REPOSITORY_DAMAGED')) throw error;
         damaged.push(i);
@@ -86,7 +95,7 @@ class RestoreThread {
       }
       bytesWritten += this.#place(plaintext, blob.placements, { files, failures });
     }
-    return { kind: 'range', bytesWritten, failures, damaged };
+    return { kind: 'range', bytesWritten, failures, damaged, buffer: job.bytes.buffer };
   }
 
   #place(
@@ -187,5 +196,6 @@ function readFully(fd: number, bytes: Buffer, position: number): number {
 if (parentPort) {
   // The setup comes from restoreTree, the only one who starts this file.
   const thread = new RestoreThread(workerData as RestoreSetup);
-  serveJobs<RestoreJob, RestoreJobResult>(parentPort, (job) => thread.run(job));
+  const transfer = (result: RestoreJobResult): ArrayBuffer[] => (result.kind === 'range' ? [result.buffer] : []);
+  serveJobs<RestoreJob, RestoreJobResult>(parentPort, (job) => thread.run(job), transfer);
 }

@@ -19,7 +19,7 @@ export async function readRange(path: string, options: LoadOptions, what: string
     const facts = fstatSync(descriptor);
     if (facts.isDirectory()) throw new AppError('STORAGE_DAMAGED', `Could not load ${what}: it is a folder.`);
     const { size } = facts;
-    const { offset: asked = 0, length: wanted, signal, onTransfer } = options;
+    const { offset: asked = 0, length: wanted, signal, onTransfer, buffer } = options;
     const offset = asked < 0 ? size + asked : asked;
     const length = wanted ?? size - offset;
     if (offset < 0 || length < 0 || offset + length > size) {
@@ -28,7 +28,8 @@ export async function readRange(path: string, options: LoadOptions, what: string
         `Could not load ${what}: it has ${size} bytes, ${length} were asked for from ${offset} on.`,
       );
     }
-    const target = Buffer.allocUnsafeSlow(length);
+    const isRoomy = buffer !== undefined && buffer.byteLength >= length;
+    const target = isRoomy ? Buffer.from(buffer, 0, length) : Buffer.allocUnsafeSlow(length);
     for (let done = 0; done < length;) {
       throwIfAborted(signal);
       const step = onTransfer ? Math.min(length - done, transferStepBytes) : length - done;
