@@ -67,8 +67,8 @@ function start(port: NonNullable<typeof parentPort>, setup: WorkerSetup): void {
 
 function run(job: Job, { writer, folders }: { writer: BlobWriter; folders: FolderSaver }): JobResult {
   switch (job.kind) {
-    case 'folder':
-      return folders.saveFolder(job);
+    case 'folders':
+      return { kind: 'folders', folders: job.folders.map((folder) => folders.saveFolder(folder)) };
     case 'files':
       return folders.saveFiles(job);
     case 'blob': {

@@ -22,10 +22,12 @@ import {
   type FilesResult,
   type FolderLabel,
   type FolderResult,
+  type FolderToSave,
   type Item,
   type Job,
   type Notice,
   type Problem,
+  type UnreadableFolder,
 } from './worker-protocol.ts';
 
 /** What one job reads at most before it leaves the rest of its files to others. */
@@ -70,10 +72,15 @@ export class FolderSaver {
     this.#options = options;
   }
 
-  /** Throws the system's error when the folder cannot be listed. */
-  saveFolder(job: Extract<Job, { kind: 'folder' }>): FolderResult {
+  saveFolder(job: FolderToSave): FolderResult | UnreadableFolder {
     const path = Buffer.from(job.path);
-    const names = readdirSync(path, { encoding: 'buffer' }).sort(Buffer.compare);
+    let names: Buffer[];
+    try {
+      names = readdirSync(path, { encoding: 'buffer' }).sort(Buffer.compare);
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      return { kind: 'unreadable', message: error.message };
+    }
     const parent = new ParentTree(job.parent?.tree, this.#options.index);
     const findings = newFindings(job.label);
     const onNotice = (notice: Notice): void => void findings.notices.push(notice);

@@ -1,7 +1,7 @@
 // Saves a folder of the host with everything below it: keeps the open folders in memory, hands listings and files to the
 // workers, and closes each folder when all below it is done. No recursion.
 
-import { AppError, isAppError, messageOf } from '@varve/base';
+import { AppError, isAppError } from '@varve/base';
 import { joinPath } from '../filesystem/byte-path.ts';
 import { toBinary } from '../filesystem/glob.ts';
 import { isSystemError } from '../filesystem/system-error.ts';
@@ -16,12 +16,17 @@ import {
   type Counts,
   type FolderLabel,
   type FolderResult,
+  type FolderToSave,
   type Item,
   type Notice,
   type Problem,
   type Remarks,
 } from './worker-protocol.ts';
 
+/** A job of folders holds so many at most: messages cost as much as listing a small folder that did not change. */
+const maxFoldersPerJob = 16;
+/** Fewer where files have to be read, so that progress is told often. */
+const maxNewFoldersPerJob = 4;
 /** What one job of files holds at most. */
 const maxFilesPerJob = 200;
 const maxBytesPerJob = 4 * 1024 * 1024;
@@ -67,6 +72,10 @@ export class FolderWalk {
   readonly #options: FolderWalkOptions;
   readonly #large: { readonly folder: OpenFolder; readonly file: Deferred }[] = [];
   readonly #done = Promise.withResolvers<string>();
+  /** Folders that no job has taken yet. */
+  readonly #unlisted: OpenFolder[] = [];
+  /** Jobs of folders that were asked for and have not begun. */
+  #requests = 0;
   #largeUnderWay = 0;
 
   constructor(run: ArchiveRun, options: FolderWalkOptions) {
@@ -82,21 +91,39 @@ export class FolderWalk {
   }
 
   #visit(folder: OpenFolder): void {
-    const parent = folder.parentTree;
+    this.#unlisted.push(folder);
+    this.#request();
+  }
+
+  /** Asks for a job of folders, unless those that were asked for will take all. Folders are chosen when a thread is ready. */
+  #request(): void {
+    if (this.#requests >= Math.min(this.#unlisted.length, this.#run.pool.capacity)) return;
+    this.#requests++;
     this.#guard(async () => {
-      try {
-        const result = await this.#run.pool.run<'folder'>(async () => ({
-          kind: 'folder',
-          path: folder.path,
-          label: folder.label,
-          parent: parent === undefined ? undefined : await this.#parentTree(folder.label, parent),
-        }));
-        this.#listed(folder, result);
-      } catch (error) {
-        if (!isSystemError(error)) throw error;
-        this.#unreadable(folder, error);
+      let batch: readonly OpenFolder[] = [];
+      const { folders } = await this.#run.pool.run<'folders'>(async () => {
+        this.#requests--;
+        batch = this.#takeBatch();
+        this.#request();
+        return { kind: 'folders', folders: await Promise.all(batch.map((folder) => this.#toSave(folder))) };
+      });
+      for (const [i, folder] of batch.entries()) {
+        const result = folders[i];
+        if (result?.kind === 'folder') this.#listed(folder, result);
+        else this.#unreadable(folder, result?.message ?? '');
       }
     });
+  }
+
+  /** At least one folder is left for each of the other jobs that were asked for. The newest come first, in order. */
+  #takeBatch(): OpenFolder[] {
+    const share = Math.floor((this.#unlisted.length - this.#requests) / this.#run.pool.capacity);
+    const most = this.#unlisted.at(-1)?.parentTree === undefined ? maxNewFoldersPerJob : maxFoldersPerJob;
+    return this.#unlisted.splice(-Math.max(1, Math.min(share, most))).reverse();
+  }
+
+  async #toSave({ path, label, parentTree }: OpenFolder): Promise<FolderToSave> {
+    return { path, label, parent: parentTree === undefined ? undefined : await this.#parentTree(label, parentTree) };
   }
 
   /** Runs a part of the walk; its failure is the failure of the walk. */
@@ -214,15 +241,14 @@ export class FolderWalk {
     this.#filled(folder, 1);
   }
 
-  #unreadable(folder: OpenFolder, error: Error): void {
+  #unreadable(folder: OpenFolder, reason: string): void {
     if (!folder.owner) {
-      const message = `The folder ${folder.label.shown} cannot be read: ${messageOf(error)}`;
+      const message = `The folder ${folder.label.shown} cannot be read: ${reason}`;
       throw new AppError('ARCHIVE_SOURCE_MISSING', message, {
         hint: 'Check that it exists and that this process may read it.',
-        cause: error,
       });
     }
-    this.problems.push({ path: folder.label.shown, message: error.message });
+    this.problems.push({ path: folder.label.shown, message: reason });
     folder.owner.folder.nodes[folder.owner.slot] = '';
     this.#filled(folder.owner.folder, 1);
   }

@@ -103,15 +103,16 @@ export interface FolderLabel {
   readonly below: string;
 }
 
+export interface FolderToSave {
+  readonly path: Uint8Array;
+  readonly label: FolderLabel;
+  /** The tree that this folder had in the parent snapshot, in plaintext. */
+  readonly parent?: { readonly id: string; readonly tree: Uint8Array } | undefined;
+}
+
 export type Job =
-  /** List a folder; save its small files. */
-  | {
-      readonly kind: 'folder';
-      readonly path: Uint8Array;
-      readonly label: FolderLabel;
-      /** The tree that this folder had in the parent snapshot, in plaintext. */
-      readonly parent?: { readonly id: string; readonly tree: Uint8Array } | undefined;
-    }
+  /** List folders; save their small files. */
+  | { readonly kind: 'folders'; readonly folders: readonly FolderToSave[] }
   /** Save these files of a folder. */
   | {
       readonly kind: 'files';
@@ -168,6 +169,18 @@ export interface FolderResult extends Remarks {
   readonly counts: Counts;
 }
 
+/** A folder that could not be listed. */
+export interface UnreadableFolder {
+  readonly kind: 'unreadable';
+  readonly message: string;
+}
+
+export interface FoldersResult {
+  readonly kind: 'folders';
+  /** In the order of the job. */
+  readonly folders: readonly (FolderResult | UnreadableFolder)[];
+}
+
 export interface FilesResult extends Remarks {
   readonly kind: 'files';
   /** JSON of the nodes, in the order of the names; empty for a file that could not be read. */
@@ -191,7 +204,7 @@ export interface FlushResult {
   readonly kind: 'flush';
 }
 
-export type JobResult = FolderResult | FilesResult | BlobResult | PagesResult | FlushResult;
+export type JobResult = FoldersResult | FilesResult | BlobResult | PagesResult | FlushResult;
 
 /** What a worker sends besides results; always before the result of the job that it comes from. */
 export type ArchiveEvent =
