@@ -163,9 +163,15 @@ export class Repository implements AsyncDisposable {
     return { snapshots, failures };
   }
 
-  /** By `latest`, an id or the beginning of one. SNAPSHOT_NOT_FOUND, SNAPSHOT_AMBIGUOUS. */
+  /**
+   * By `latest`, an id or the beginning of one. SNAPSHOT_NOT_FOUND, SNAPSHOT_AMBIGUOUS; REPOSITORY_DAMAGED when a snapshot that
+   * could be meant cannot be read: of all snapshots any could be the latest.
+   */
   async findSnapshot(name: string, filter: SnapshotFilter = {}, options: CallOptions = {}): Promise<Snapshot> {
-    return findSnapshotIn(await this.listSnapshots(options), name, filter);
+    const { snapshots, failures } = await this.readSnapshots(options);
+    const unreadable = failures.find(({ id }) => name === 'latest' || id.startsWith(name));
+    if (unreadable) throw unreadable.error;
+    return findSnapshotIn(snapshots, name, filter);
   }
 
   /** Stores a snapshot file: the commit point of a backup. Packs and index have to be durable before. */

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { appendFile, chmod, readFile, rm, truncate } from 'node:fs/promises';
+import { appendFile, chmod, mkdir, readFile, rm, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Secret, isAppError } from '@varve/base';
-import { checkRepository, openRepository, type CheckReport, type Repository } from '@varve/repository';
+import { backupPaths, checkRepository, openRepository, type CheckReport, type Repository } from '@varve/repository';
 import { FaultyStorage } from '@varve/testing';
 import { describe, expect, test, vi } from 'vitest';
 import { PackBuilder } from '../src/pack/pack-builder.ts';
@@ -188,6 +188,26 @@ describe('a blob', () => {
     await repository.loadIndex();
     expect(Buffer.compare(await repository.loadBlob('data', contentId), content)).toBe(0);
     expect(flipped.size).toBe(4);
+  });
+});
+
+describe('a snapshot file that is damaged', () => {
+  test('stops neither backups nor the search for others, but for the latest', async () => {
+    await using folder = await ScratchFolder.create();
+    const { repository } = await makeSmall(folder);
+    const [good] = await repository.listSnapshots();
+    const source = join(folder.path, 'source');
+    await mkdir(source);
+    const { snapshot: bad } = await backupPaths(repository, { paths: [source], hostname: 'host' });
+    await change(join(folder.repo, 'snapshots', bad?.id ?? ''), (bytes) => bytes.fill(1, 40, 50));
+    await using fresh = await openRepository({ storage: folder.storage(), password });
+    await expect(fresh.listSnapshots()).rejects.toMatchObject({ code: 'REPOSITORY_DAMAGED' });
+    expect((await fresh.findSnapshot(good?.id.slice(0, 8) ?? '')).id).toBe(good?.id);
+    await expect(fresh.findSnapshot('latest')).rejects.toMatchObject({ code: 'REPOSITORY_DAMAGED' });
+    await expect(fresh.findSnapshot(bad?.id ?? '')).rejects.toMatchObject({ code: 'REPOSITORY_DAMAGED' });
+    const { snapshot, problems } = await backupPaths(fresh, { paths: [source], hostname: 'host' });
+    expect(problems).toEqual([]);
+    expect(snapshot).not.toBeNull();
   });
 });
 

@@ -47,7 +47,7 @@ export async function readScope(context: RunContext, input: PlanRestoreInput): P
   const { app, manifest, snapshotId } = input;
   const { signal } = context;
   const repository = await context.openRepository(app.repositoryId);
-  const snapshot = (await repository.listSnapshots({ signal })).find(({ id }) => id === snapshotId);
+  const snapshot = (await repository.readSnapshots({ signal })).snapshots.find(({ id }) => id === snapshotId);
   if (snapshot === undefined) {
     throw new AppError(
       'SNAPSHOT_NOT_FOUND',

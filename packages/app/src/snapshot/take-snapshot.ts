@@ -68,7 +68,8 @@ interface SnapshotRun {
 
 /** The newest snapshot of the same app: files that did not change since are not read again. */
 async function parentOf(repository: Repository, app: App, signal: AbortSignal): Promise<Snapshot | undefined> {
-  const snapshots = await repository.listSnapshots({ signal });
+  // One that cannot be read is no parent, and no reason to take no snapshot; the check reports it.
+  const { snapshots } = await repository.readSnapshots({ signal });
   return snapshots.findLast(({ tags }) => tags?.includes('varve') === true && tags.includes(appTag(app.id)));
 }
 

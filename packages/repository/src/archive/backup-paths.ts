@@ -132,7 +132,8 @@ async function parentOf(
   const { parent = 'auto', hostname, paths, time, signal } = options;
   if (parent !== 'auto') return parent;
   const groupBy = options.groupBy ?? { host: true, paths: true, tags: false };
-  const snapshots = await repository.listSnapshots({ signal });
+  // One that cannot be read is no parent, and no reason not to back up.
+  const { snapshots } = await repository.readSnapshots({ signal });
   return findParent(snapshots, { hostname, paths, tags: options.tags ?? [], time, groupBy }) ?? null;
 }
 

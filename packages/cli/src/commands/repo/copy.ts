@@ -4,7 +4,7 @@ import { formatBytes, formatDuration } from '@varve/base';
 import type { CopyResult, Snapshot } from '@varve/repository';
 import { Option } from 'commander';
 import { examples, type AddCommand } from '../../command.ts';
-import { chooseSnapshots } from '../../options/choose-snapshots.ts';
+import { selectSnapshots } from '../../options/snapshot-selection.ts';
 import {
   addFilterOptions,
   addLockOptions,
@@ -64,7 +64,7 @@ export const addCopyCommand: AddCommand = (parent, register) => {
     const target = { ...options, lock: lock && !options.dryRun };
     await using to = await openLockedRepository(session, target, { exclusive: false });
     const signal = AbortSignal.any([from.signal, to.signal]);
-    const snapshots = await chooseSnapshots(from.repository, {
+    const snapshots = await selectSnapshots(from.repository, {
       names: command.args,
       filter: filterOf(command),
       signal,

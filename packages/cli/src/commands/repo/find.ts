@@ -64,7 +64,9 @@ export const addFindCommand: AddCommand = (parent, register) => {
     await using opened = await openLockedRepository(session, options, { exclusive: false });
     const { repository, signal } = opened;
     const names = options.snapshot ?? [];
-    const oldestFirst = byTime(await selectSnapshots(repository, { names, filter: filterOf(command), signal }));
+    const oldestFirst = byTime(
+      await selectSnapshots(repository, { names, filter: filterOf(command), signal, warn: session.logger().error }),
+    );
     const snapshots = options.reverse ? oldestFirst : oldestFirst.reverse();
     await repository.loadIndex({ signal });
     const { goText } = await import('@varve/repository');

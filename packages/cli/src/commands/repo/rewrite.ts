@@ -3,7 +3,7 @@
 import { AppError } from '@varve/base';
 import type { RewrittenSnapshot } from '@varve/repository';
 import { examples, type AddCommand } from '../../command.ts';
-import { chooseSnapshots } from '../../options/choose-snapshots.ts';
+import { selectSnapshots } from '../../options/snapshot-selection.ts';
 import { readPatternFiles } from '../../options/pattern-files.ts';
 import { collect } from '../../options/numbers.ts';
 import {
@@ -69,7 +69,7 @@ export const addRewriteCommand: AddCommand = (parent, register) => {
     const lockOptions = { ...options, lock: options.lock && !dryRun };
     await using opened = await openLockedRepository(session, lockOptions, { exclusive: forget });
     const { repository, signal } = opened;
-    const snapshots = await chooseSnapshots(repository, { names: command.args, filter: filterOf(command), signal });
+    const snapshots = await selectSnapshots(repository, { names: command.args, filter: filterOf(command), signal });
     using progress = repositoryProgress(session, 'rewrite');
     const rewritten = await rewriteSnapshots(repository, {
       snapshots,

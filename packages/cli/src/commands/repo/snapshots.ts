@@ -46,7 +46,12 @@ export const addRepoSnapshotsCommand: AddCommand = (parent, register) => {
     const fields = parseGroupBy(groupBy);
     await using opened = await openRepositoryFor(session, options);
     const { signal } = session;
-    const chosen = await selectSnapshots(opened.repository, { names: command.args, filter: filterOf(command), signal });
+    const chosen = await selectSnapshots(opened.repository, {
+      names: command.args,
+      filter: filterOf(command),
+      signal,
+      warn: session.logger().error,
+    });
     const groups: SnapshotGroup[] = [];
     for (const group of groupSnapshots(chosen, fields)) {
       groups.push(latest === undefined ? group : { ...group, snapshots: lastOfEach(group.snapshots, latest) });

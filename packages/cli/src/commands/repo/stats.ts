@@ -50,7 +50,12 @@ export const addStatsCommand: AddCommand = (parent, register) => {
     const options = command.opts<Options>();
     await using opened = await openLockedRepository(session, options, { exclusive: false });
     const { repository, signal } = opened;
-    const snapshots = await selectSnapshots(repository, { names: command.args, filter: filterOf(command), signal });
+    const snapshots = await selectSnapshots(repository, {
+      names: command.args,
+      filter: filterOf(command),
+      signal,
+      warn: session.logger().error,
+    });
     await repository.loadIndex({ signal });
     using progress = session.progress();
     const { mode } = options;

@@ -3,7 +3,7 @@
 import { AppError } from '@varve/base';
 import type { TagChange } from '@varve/repository';
 import { examples, type AddCommand } from '../../command.ts';
-import { chooseSnapshots } from '../../options/choose-snapshots.ts';
+import { selectSnapshots } from '../../options/snapshot-selection.ts';
 import { collect } from '../../options/numbers.ts';
 import {
   addFilterOptions,
@@ -47,7 +47,7 @@ export const addTagCommand: AddCommand = (parent, register) => {
     const change = changeOf(options);
     await using opened = await openLockedRepository(session, options, { exclusive: true });
     const { repository, signal } = opened;
-    const snapshots = await chooseSnapshots(repository, { names: command.args, filter: filterOf(command), signal });
+    const snapshots = await selectSnapshots(repository, { names: command.args, filter: filterOf(command), signal });
     const changed = await tagSnapshots(repository, snapshots, {
       change,
       signal,
