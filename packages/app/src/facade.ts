@@ -12,9 +12,11 @@ import type {
   DoctorCheck,
   Job,
   JobDetails,
+  Maintenance,
   NewApp,
   NewSnapshot,
   Policy,
+  PrunePreview,
   RecoveryKit,
   RepositoryInfo,
   RestorePlan,
@@ -116,8 +118,15 @@ export interface Varve extends AsyncDisposable {
   previewRetention(appId: string): Promise<RetentionPreview>;
   /** Removes what the preview showed. RETENTION_PLAN_STALE when the preview is another one now. */
   startForget(appId: string, run: { readonly fingerprint: string }, requestedBy: string): Promise<Job>;
-  /** Checks the repository; APP_BUSY when a check runs. The job fails with REPOSITORY_DAMAGED when it found errors. */
+  /** Checks the repository; APP_BUSY when it is being checked or pruned. The job fails with REPOSITORY_DAMAGED when it found errors. */
   startCheck(options: { readonly readData: boolean }, requestedBy: string): Promise<Job>;
+
+  /** What a prune would remove now; looks only. REPOSITORY_NOT_FOUND, REPOSITORY_LOCKED, REPOSITORY_DAMAGED. */
+  previewPrune(options?: { readonly signal?: AbortSignal | undefined }): Promise<PrunePreview>;
+  /** Gives back the space of what no snapshot uses; never more than that. APP_BUSY when it is being checked or pruned. */
+  startPrune(requestedBy: string): Promise<Job>;
+  /** What was done for the repository last and what is done next by schedule; null when there is none yet. */
+  getMaintenance(): Promise<Maintenance | null>;
 
   /** Newest first; `before` is the id of a job. At most `limit`, 50 unless given. */
   listJobs(filter?: {

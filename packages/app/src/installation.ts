@@ -76,8 +76,8 @@ export async function openInstallation(options: OpenVarveOptions): Promise<Insta
   const settings = new SettingsStore({ catalogue, secrets });
   const hostName = await settings.hostName(options.hostName ?? hostname());
   const apps = new AppStore(catalogue);
-  const snapshots = new SnapshotStore(catalogue);
   const shared = { catalogue, clock };
+  const snapshots = new SnapshotStore(shared);
   const jobs = new JobStore(shared);
   const log = new JobLog(shared);
   const alerts = new AlertStore(shared);

@@ -28,6 +28,7 @@ import { activeStates } from './jobs/job-store.ts';
 import { rebuild } from './repositories/rebuild.ts';
 import { syncSnapshots } from './repositories/sync-snapshots.ts';
 import { assertCronRule } from './schedule/cron.ts';
+import { MaintenanceScheduler } from './schedule/maintenance.ts';
 import { Scheduler } from './schedule/scheduler.ts';
 import { assertUsable } from './settings/settings-store.ts';
 import { scheduleRequester, UseCaseRuns } from './use-case-runs.ts';
@@ -46,13 +47,19 @@ export async function openVarve(options: OpenVarveOptions): Promise<Varve> {
     startSnapshot: (appId) => runs.snapshot(appId, { kind: 'scheduled' }, scheduleRequester),
     applyRetention: (appId) => runs.applyRetention(appId),
   });
+  const maintenance = new MaintenanceScheduler({
+    ...parts,
+    startPrune: () => runs.prune(scheduleRequester),
+    startCheck: (scope) => runs.check(scope, scheduleRequester),
+  });
   if (parts.catalogue.isNew) await fillNewCatalogue(parts);
   await parts.recover();
-  if (options.runInBackground) opened.use(startBackground({ parts, scheduler }));
+  if (options.runInBackground) opened.use(startBackground({ parts, scheduler, maintenance }));
   return new OpenVarve({
     parts,
     runs,
     scheduler,
+    maintenance,
     isBackground: options.runInBackground ?? false,
     owned: opened.move(),
   });
@@ -73,6 +80,7 @@ interface OpenParts {
   readonly parts: Installation;
   readonly runs: UseCaseRuns;
   readonly scheduler: Scheduler;
+  readonly maintenance: MaintenanceScheduler;
   readonly isBackground: boolean;
   readonly owned: AsyncDisposableStack;
 }
@@ -82,6 +90,7 @@ class OpenVarve implements Varve {
   readonly #parts: Installation;
   readonly #runs: UseCaseRuns;
   readonly #scheduler: Scheduler;
+  readonly #maintenance: MaintenanceScheduler;
   readonly #isBackground: boolean;
   readonly #owned: AsyncDisposableStack;
 
@@ -89,6 +98,7 @@ class OpenVarve implements Varve {
     this.#parts = open.parts;
     this.#runs = open.runs;
     this.#scheduler = open.scheduler;
+    this.#maintenance = open.maintenance;
     this.#isBackground = open.isBackground;
     this.#owned = open.owned;
   }
@@ -200,7 +210,15 @@ class OpenVarve implements Varve {
   startForget: Varve['startForget'] = (appId, run, requestedBy) =>
     this.#runs.forget(appId, run.fingerprint, requestedBy);
 
-  startCheck: Varve['startCheck'] = ({ readData }, requestedBy) => this.#runs.check(readData, requestedBy);
+  startCheck: Varve['startCheck'] = ({ readData }, requestedBy) =>
+    this.#runs.check({ data: readData ? 'all' : 'none' }, requestedBy);
+
+  previewPrune: Varve['previewPrune'] = ({ signal = new AbortController().signal } = {}) =>
+    this.#runs.previewPrune(signal);
+
+  startPrune: Varve['startPrune'] = (requestedBy) => this.#runs.prune(requestedBy);
+
+  getMaintenance: Varve['getMaintenance'] = () => this.#maintenance.describe();
 
   listJobs: Varve['listJobs'] = ({ appId, before, limit = defaultJobLimit } = {}) =>
     this.#parts.jobs.list({ appId, before, limit: Math.max(1, Math.min(limit, maxJobLimit)) });

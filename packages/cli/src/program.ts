@@ -9,6 +9,7 @@ import { addDemoCommand } from './commands/demo.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
 import { addForgetCommand } from './commands/forget.ts';
 import { addJobsCommand } from './commands/jobs.ts';
+import { addPruneCommand } from './commands/prune.ts';
 import { addRecoveryKitCommand } from './commands/recovery-kit.ts';
 import { addRepoCommands } from './commands/repo/index.ts';
 import { addRestoreCommand } from './commands/restore.ts';
@@ -59,6 +60,7 @@ export function buildProgram(options: { io: Io; signal: AbortSignal; onResult: (
   addSnapshotsCommand(program, register);
   addRestoreCommand(program, register);
   addForgetCommand(program, register);
+  addPruneCommand(program, register);
   addJobsCommand(program, register);
   addAlertsCommand(program, register);
   addConnectCommand(program, register);

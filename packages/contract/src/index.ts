@@ -69,6 +69,8 @@ export {
   jobTypeSchema,
   jobStateSchema,
   jobProgressSchema,
+  checkScopeSchema,
+  jobResultSchema,
   jobSchema,
   jobLogLineSchema,
   jobDetailsSchema,
@@ -76,11 +78,21 @@ export {
   type JobType,
   type JobState,
   type JobProgress,
+  type CheckScope,
+  type JobResult,
   type Job,
   type JobLogLine,
   type JobDetails,
   type VarveEvent,
 } from './job.ts';
+export {
+  maintenanceSettingsSchema,
+  prunePreviewSchema,
+  maintenanceSchema,
+  type MaintenanceSettings,
+  type PrunePreview,
+  type Maintenance,
+} from './maintenance.ts';
 export {
   repositoryInfoSchema,
   recoveryKitSchema,

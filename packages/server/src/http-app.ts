@@ -19,6 +19,7 @@ import { addDoctorRoutes } from './routes/doctor.ts';
 import { addEventRoutes } from './routes/events.ts';
 import { addHealthRoutes } from './routes/health.ts';
 import { addJobRoutes } from './routes/jobs.ts';
+import { addMaintenanceRoutes } from './routes/maintenance.ts';
 import { addOpenApiRoute } from './routes/openapi.ts';
 import { addRepositoryRoutes } from './routes/repository.ts';
 import { addRestoreRoutes } from './routes/restores.ts';
@@ -57,6 +58,7 @@ export function createHttpApp(context: ServerContext & { readonly listenHost: st
   addEventRoutes(api, context);
   addAlertRoutes(api, context);
   addRepositoryRoutes(api, context);
+  addMaintenanceRoutes(api, context);
   addSettingsRoutes(api, context);
   addDoctorRoutes(api, context);
   addOpenApiRoute(api, context);

@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { extname, join, normalize } from 'node:path';
-import type { Job, JobDetails, Policy, RestorePlan, VarveEvent, StorageCheck } from '@varve/contract';
+import type { Job, JobDetails, Policy, PrunePreview, RestorePlan, VarveEvent, StorageCheck } from '@varve/contract';
 import { storageCheckSchema } from '@varve/contract';
 import { makeFixtures, makeManifest, makePlan } from './fixtures.ts';
 import type { Fixtures } from './fixtures.ts';
@@ -212,6 +212,12 @@ function answerTo(state: State, line: string, query: URLSearchParams, body: unkn
       return { body: scenario === 'full' ? repositoryInfo(state) : null };
     case 'POST /repository/check':
       return { status: 202, body: fixtures.jobs.find(({ id }) => id === 'job-check') };
+    case 'GET /repository/maintenance':
+      return { body: scenario === 'full' ? fixtures.maintenance : null };
+    case 'POST /repository/prune/preview':
+      return { body: prunePreview };
+    case 'POST /repository/prune':
+      return { status: 202, body: playJob(state, 'prune', null, ['prune-find', 'prune-repack', 'prune-remove']) };
     case 'POST /repository/test':
       return { events: storageChecks };
     case 'POST /repository/recovery-kit':
@@ -292,7 +298,7 @@ function detailsOf(state: State, jobId: string): JobDetails | undefined {
 const stepMs = 250;
 
 /** Plays a job: one step after the other, with bytes and a log line each. */
-function playJob(state: State, type: Job['type'], appId: string, steps: readonly string[]): Job {
+function playJob(state: State, type: Job['type'], appId: string | null, steps: readonly string[]): Job {
   const now = new Date().toISOString();
   const job: Job = {
     id: `played-${state.details.size + 1}`,
@@ -307,6 +313,7 @@ function playJob(state: State, type: Job['type'], appId: string, steps: readonly
     snapshotId: null,
     error: null,
     problems: [],
+    result: null,
   };
   state.details.set(job.id, { job, log: [] });
   for (const [index, step] of steps.entries()) {
@@ -389,4 +396,19 @@ const settings = {
     language: 'es',
   },
   emailPasswordSet: true,
+  maintenance: { prune: true, check: true, checkEveryDays: 7, readDataDays: 28 },
+};
+
+const prunePreview: PrunePreview = {
+  snapshots: 34,
+  sizeBytes: 48_200_000_000,
+  sizeAfterBytes: 41_700_000_000,
+  freedBytes: 6_500_000_000,
+  usedBytes: 40_100_000_000,
+  unusedAfterBytes: 1_600_000_000,
+  maxUnusedPercent: 5,
+  remove: { packs: 301, bytes: 5_050_000_000 },
+  repack: { packs: 122, bytes: 2_040_000_000, unusedBytes: 1_420_000_000 },
+  unreferenced: { packs: 2, bytes: 30_000_000 },
+  keptPacks: 2410,
 };

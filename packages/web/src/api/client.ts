@@ -11,6 +11,8 @@ import {
   doctorCheckSchema,
   jobDetailsSchema,
   jobSchema,
+  maintenanceSchema,
+  prunePreviewSchema,
   recoveryKitSchema,
   repositoryInfoSchema,
   restorePlanSchema,
@@ -180,6 +182,10 @@ export const api = {
 
   repository: (o: Read = {}) => request('/repository', repositoryInfoSchema.nullable(), o),
   startCheck: (readData: boolean) => request('/repository/check', jobSchema, { method: 'POST', body: { readData } }),
+  maintenance: (o: Read = {}) => request('/repository/maintenance', maintenanceSchema.nullable(), o),
+  previewPrune: (o: Read = {}) =>
+    request('/repository/prune/preview', prunePreviewSchema, { method: 'POST', body: {}, ...o }),
+  startPrune: () => request('/repository/prune', jobSchema, { method: 'POST', body: {} }),
   testRepository,
   recoveryKit: (password: string) =>
     request('/repository/recovery-kit', recoveryKitSchema, { method: 'POST', body: { password } }),

@@ -19,6 +19,8 @@ export const keys = {
   alerts: ['alerts'],
   openAlerts: ['alerts', 'open'],
   repository: ['repository'],
+  maintenance: ['repository', 'maintenance'],
+  prunePreview: ['prune-preview'],
   settings: ['settings'],
   doctor: ['doctor'],
   discovery: ['discovery'],
@@ -52,6 +54,9 @@ export const queries = {
   alerts: () => queryOptions({ queryKey: keys.alerts, queryFn: (o) => api.alerts(o) }),
   openAlerts: () => queryOptions({ queryKey: keys.openAlerts, queryFn: (o) => api.openAlerts(o) }),
   repository: () => queryOptions({ queryKey: keys.repository, queryFn: (o) => api.repository(o) }),
+  maintenance: () => queryOptions({ queryKey: keys.maintenance, queryFn: (o) => api.maintenance(o) }),
+  prunePreview: () =>
+    queryOptions({ queryKey: keys.prunePreview, queryFn: (o) => api.previewPrune(o), gcTime: 0, staleTime: 0 }),
   settings: () => queryOptions({ queryKey: keys.settings, queryFn: (o) => api.settings(o) }),
   doctor: () => queryOptions({ queryKey: keys.doctor, queryFn: (o) => api.doctor(o), staleTime: 60_000 }),
   discovery: () => queryOptions({ queryKey: keys.discovery, queryFn: (o) => api.discover(o), staleTime: 30_000 }),
