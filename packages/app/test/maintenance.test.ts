@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   maintenanceSettingsSchema,
@@ -281,3 +281,103 @@ describe('the space of what was forgotten', () => {
     expect(prune?.pendingSince).not.toBeNull();
   });
 });
+
+describe('the scheduled check', () => {
+  test(
+    'reads the parts of the data in turn, and one with damage again, which alerts with the files named',
+    {
+      timeout: 60_000,
+    },
+    async () => {
+      const clock = new FakeClock('2026-01-01T00:00:00Z');
+      await using i = await installation({ clock });
+      {
+        await using varve = await i.open();
+        await i.addApp(varve);
+        // Until there is one in the second half, by the first byte of its name.
+        for (let number = 0; (await dataPacks(i.repository, 2)).length === 0; number++) {
+          await writeFile(join(i.files, `data-${number}`), randomBytes(200_000));
+          await ended(varve, await varve.startSnapshot('shop', newSnapshotSchema.parse({}), 'test'));
+        }
+        await varve.updateSettings({
+          maintenance: { prune: true, check: true, checkEveryDays: 7, readDataDays: 14 },
+        });
+        expect((await varve.getMaintenance())?.check).toMatchObject({
+          nextAt: '2026-01-08T00:00:00.000Z',
+          nextScope: { data: 'part', part: 1, parts: 2 },
+          last: null,
+        });
+      }
+      const nextCheck = async (count: number): Promise<Job | undefined> => {
+        clock.advance(7 * dayMs);
+        await using varve = await i.open({ runInBackground: true });
+        await expect
+          .poll(async () => (await jobsOf(varve, 'check')).filter(({ finishedAt }) => finishedAt !== null).length, {
+            timeout: 20_000,
+          })
+          .toBe(count);
+        return (await jobsOf(varve, 'check'))[0];
+      };
+      const first = await nextCheck(1);
+      expect(first).toMatchObject({ state: 'succeeded', result: { scope: { data: 'part', part: 1, parts: 2 } } });
+      await damage(await dataPacks(i.repository, 2));
+      for (const count of [2, 3]) {
+        const damaged = await nextCheck(count);
+        expect(damaged).toMatchObject({
+          state: 'failed',
+          error: { code: 'REPOSITORY_DAMAGED' },
+          result: { scope: { data: 'part', part: 2, parts: 2 } },
+        });
+      }
+      await using varve = await i.open();
+      const [job] = await jobsOf(varve, 'check');
+      if (job?.result?.type !== 'check') throw new Error('no result');
+      expect(job.result.errors).toBeGreaterThan(0);
+      const ofCheck = async () => (await varve.listAlerts({ open: true })).filter(({ appId }) => appId === null);
+      const [alert] = await ofCheck();
+      expect(alert).toMatchObject({ code: 'job-failed', appId: null });
+      expect(alert?.message).toContain(job.result.affected[0]?.path);
+      // The structure is good, which says nothing of the data.
+      await ended(varve, await varve.startCheck({ readData: false }, 'test'));
+      expect(await ofCheck()).toHaveLength(1);
+    },
+  );
+
+  test('of everything names each damaged file with its snapshot in its result', async () => {
+    await using i = await installation();
+    await using varve = await i.open();
+    await i.addApp(varve);
+    await i.snapshotAndForget(varve);
+    await damage(await dataPacks(i.repository));
+    const job = await varve.waitForJob((await varve.startCheck({ readData: true }, 'test')).id);
+    expect(job).toMatchObject({ state: 'failed', error: { code: 'REPOSITORY_DAMAGED' } });
+    if (job.result?.type !== 'check') throw new Error('no result');
+    expect(job.result.affectedCount).toBeGreaterThan(0);
+    const path = '/volumes/files/data';
+    expect(job.result.affected).toContainEqual(expect.objectContaining({ path, type: 'file' }));
+    expect(job.error?.message).toContain('Affected: ');
+  });
+});
+
+/** Packs that hold contents of files; those of the first or second half when asked. */
+async function dataPacks(repository: string, part?: 1 | 2): Promise<string[]> {
+  const entries = await readdir(join(repository, 'data'), { recursive: true, withFileTypes: true });
+  const packs: string[] = [];
+  for (const { name, parentPath } of entries.filter((entry) => entry.isFile())) {
+    const path = join(parentPath, name);
+    const isWanted = part === undefined || Number.parseInt(name.slice(0, 2), 16) % 2 === part - 1;
+    if (isWanted && (await stat(path)).size > 100_000) packs.push(path);
+  }
+  return packs;
+}
+
+/** Flips a bit in the middle of each. */
+async function damage(packs: readonly string[]): Promise<void> {
+  for (const path of packs) {
+    const bytes = await readFile(path);
+    const middle = bytes.length >> 1;
+    bytes[middle] = (bytes[middle] ?? 0) ^ 1;
+    await chmod(path, 0o600);
+    await writeFile(path, bytes);
+  }
+}

@@ -6,6 +6,7 @@ import {
   appOverviewSchema,
   appSnapshotSchema,
   jobSchema,
+  prunePreviewSchema,
   restorePlanSchema,
   retentionPreviewSchema,
 } from '@varve/contract';
@@ -74,6 +75,7 @@ describe('an installation without apps', () => {
     [['snapshots', 'ghost'], 4, 'APP_NOT_FOUND'],
     [['restore', 'ghost', '--yes'], 4, 'APP_NOT_FOUND'],
     [['forget', 'ghost', '--yes'], 4, 'APP_NOT_FOUND'],
+    [['prune', '--yes'], 10, 'REPOSITORY_NOT_FOUND'],
     [['jobs', 'ghost'], 4, 'JOB_NOT_FOUND'],
     [['recovery-kit'], 10, 'REPOSITORY_NOT_FOUND'],
     [['app', 'add', 'shop'], 7, 'DOCKER_UNREACHABLE'],
@@ -178,6 +180,18 @@ describe('an app', () => {
     expect((await ok('forget', 'files', '--yes')).stdout).toMatch(/^Removed \d snapshots\.$/m);
     expect(await okJson('snapshots', 'files')).toHaveLength(1);
     expect((await ok('forget', 'files', '--yes')).stdout).toContain('Nothing to remove');
+  });
+
+  test('gives the space of what was forgotten back, after a preview', async () => {
+    const preview = prunePreviewSchema.parse(await okJson('prune', '--dry-run'));
+    expect(preview).toMatchObject({ snapshots: 1 });
+    expect(preview.freedBytes).toBeGreaterThan(0);
+    expect((await ok('prune', '--dry-run')).stdout).toMatch(/^Used: +.* by 1 snapshot; stays$[^]* would be freed\.$/m);
+    expect((await lab.run(['prune', '--json'])).exitCode).toBe(2);
+    const job = jobSchema.parse(await okJson('prune', '--yes'));
+    expect(job).toMatchObject({ type: 'prune', state: 'succeeded', appId: null, result: { type: 'prune' } });
+    expect((await ok('prune', '--yes')).stdout).toContain('Nothing to free');
+    expect(await okJson('snapshots', 'files')).toHaveLength(1);
   });
 
   test('leaves jobs behind that can be looked at', async () => {

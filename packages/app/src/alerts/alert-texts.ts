@@ -15,6 +15,7 @@ interface Texts {
   readonly solvedAdvice: string;
   readonly reason: string;
   readonly hint: string;
+  readonly affected: string;
   readonly since: Readonly<Record<AlertCode, string>>;
   readonly host: string;
   readonly testSubject: string;
@@ -45,6 +46,7 @@ const english: Texts = {
   solvedAdvice: 'The reason for this alert is gone. There is nothing to do.',
   reason: 'Reason',
   hint: 'What to do',
+  affected: 'Files that damage has reached (the job lists them all)',
   since: {
     'job-failed': 'Failed at',
     'no-backup': 'Added at',
@@ -80,6 +82,7 @@ const spanish: Texts = {
   solvedAdvice: 'El motivo de esta alerta ha desaparecido. No hay que hacer nada.',
   reason: 'Motivo',
   hint: 'Qué hacer',
+  affected: 'Archivos a los que alcanza el daño (la tarea los indica todos)',
   since: {
     'job-failed': 'Falló el',
     'no-backup': 'Añadida el',
@@ -151,6 +154,9 @@ export function letterOf(alert: AlertText & { readonly isSolved: boolean; readon
     ...(facts.since === undefined ? [] : [`${text.since[code]}: ${dateText(facts.since, text.locale)} UTC`]),
     ...(facts.errorMessage === undefined || alert.isSolved ? [] : [`${text.reason}: ${facts.errorMessage}`]),
     ...(facts.hint === undefined || alert.isSolved ? [] : [`${text.hint}: ${facts.hint}`]),
+    ...(facts.affected === undefined || alert.isSolved
+      ? []
+      : ['', `${text.affected}:`, ...facts.affected.map((path) => `- ${path}`), '']),
     `${text.host}: ${alert.hostName}`,
     '',
     alert.isSolved ? text.solvedAdvice : text.advice[code],

@@ -84,11 +84,12 @@ function logReport(report: CheckReport, run: JobRun): void {
 
 function damaged(report: CheckReport): AppError {
   const { errorCount, affected, affectedCount } = report;
+  const errors = errorCount === 1 ? '1 error' : `${errorCount} errors`;
   const paths = [...new Set(affected.map(({ path }) => path))].slice(0, namedAffected);
   const files = affectedCount === 1 ? '1 file or folder' : `${affectedCount} files and folders`;
   const reached =
     affectedCount === 0 ? 'No file of a snapshot is affected.' : `Affected: ${files}, among them ${paths.join(', ')}.`;
-  return new AppError('REPOSITORY_DAMAGED', `The check found ${errorCount} errors in the repository. ${reached}`, {
+  return new AppError('REPOSITORY_DAMAGED', `The check found ${errors} in the repository. ${reached}`, {
     hint: 'The job lists what damage has reached. Copy the repository, look at the disk or server that holds it, then see the repairs of varve repo.',
     context: { errors: errorCount, affected: affectedCount },
   });

@@ -562,6 +562,7 @@ export const en = {
   'affected.folder': 'Folder',
   'affected.snapshots': { one: 'In snapshot {snapshots}', other: 'In {count} snapshots: {snapshots}' },
   'prune.title': 'Free space',
+  'prune.row': 'Space of removed snapshots',
   'prune.text':
     'Data that no snapshot uses any more is removed. Snapshots are not touched, and backups run on meanwhile.',
   'prune.open': 'Free space…',
@@ -597,7 +598,7 @@ export const en = {
   'prune.run': 'Free the space',
   'prune.starting': 'Starting…',
   'prune.partialText': 'Not everything could be done. The next run goes on from here.',
-  'maintenance.change': 'What is done by itself',
+  'maintenance.change': 'Change what runs by itself',
   'maintenance.title': 'Care of the repository',
   'maintenance.text': 'What Varve does for the repository without being asked, one thing at a time.',
   'maintenance.soon': 'now',

@@ -582,6 +582,7 @@ export const es: Messages = {
   'affected.folder': 'Carpeta',
   'affected.snapshots': { one: 'En la instantánea {snapshots}', other: 'En {count} instantáneas: {snapshots}' },
   'prune.title': 'Liberar espacio',
+  'prune.row': 'Espacio de las instantáneas eliminadas',
   'prune.text':
     'Se eliminan los datos que ninguna instantánea usa ya. Las instantáneas no se tocan y las copias siguen en marcha mientras tanto.',
   'prune.open': 'Liberar espacio…',
@@ -617,7 +618,7 @@ export const es: Messages = {
   'prune.run': 'Liberar el espacio',
   'prune.starting': 'Iniciando…',
   'prune.partialText': 'No se pudo hacer todo. La próxima vez continúa desde aquí.',
-  'maintenance.change': 'Lo que se hace por sí solo',
+  'maintenance.change': 'Cambiar lo que se hace por sí solo',
   'maintenance.title': 'Cuidado del repositorio',
   'maintenance.text': 'Lo que Varve hace por el repositorio sin que se le pida, una cosa cada vez.',
   'maintenance.soon': 'ahora',

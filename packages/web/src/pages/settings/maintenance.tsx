@@ -144,7 +144,7 @@ function Space({ prune }: { readonly prune: Maintenance['prune'] }): ReactNode {
   const outcome = freed === null ? t('prune.failed') : t('prune.freed', { bytes: format.bytes(freed) });
   return (
     <Row
-      title={t('prune.title')}
+      title={t('prune.row')}
       light={last === null ? 'idle' : (pruneLights[last.state] ?? 'idle')}
       last={
         last === null ? (
