@@ -47,7 +47,7 @@ export class UseCaseRuns {
   #context(
     run: Pick<JobRun, 'signal' | 'report' | 'log' | 'stopped'> & { readonly job: { readonly id: string } },
   ): RunContext {
-    const { clock, docker, pool, secrets, hostName, logger } = this.#parts;
+    const { clock, docker, pool, secrets, hostName, lockOwner, logger } = this.#parts;
     return {
       runId: run.job.id,
       signal: run.signal,
@@ -56,6 +56,7 @@ export class UseCaseRuns {
       docker: () => docker.get(),
       openRepository: (id) => pool.get(id),
       secrets,
+      lockOwner,
       report: run.report,
       log: run.log,
       stopped: run.stopped,
@@ -149,9 +150,9 @@ export class UseCaseRuns {
   }
 
   async #forgetOptions(appId: string): Promise<ForgetOptions> {
-    const { apps, pool, snapshots, clock, logger } = this.#parts;
+    const { apps, pool, snapshots, lockOwner, clock, logger } = this.#parts;
     const app = await apps.get(appId);
-    return { app, repository: await pool.get(app.repositoryId), snapshots, clock, logger };
+    return { app, repository: await pool.get(app.repositoryId), snapshots, lockOwner, clock, logger };
   }
 
   async previewRetention(appId: string) {
@@ -176,18 +177,18 @@ export class UseCaseRuns {
   }
 
   async check(scope: CheckScope, requestedBy: string): Promise<Job> {
-    const { repositoryStore, pool, clock, logger } = this.#parts;
+    const { repositoryStore, pool, lockOwner, clock, logger } = this.#parts;
     const row = await repositoryStore.require();
     return this.#start({ type: 'check', appId: null, requestedBy }, async (run) => {
-      const outcome = await runCheck({ repository: await pool.get(row.id), scope, run, clock, logger });
+      const outcome = await runCheck({ repository: await pool.get(row.id), scope, run, lockOwner, clock, logger });
       if (scope.data === 'part') await repositoryStore.noteDataChecked(row.id);
       return outcome;
     });
   }
 
   async #pruneOptions(repositoryId: string): Promise<PruneOptions> {
-    const { pool, clock, logger } = this.#parts;
-    return { repository: await pool.get(repositoryId), clock, logger };
+    const { pool, lockOwner, clock, logger } = this.#parts;
+    return { repository: await pool.get(repositoryId), lockOwner, clock, logger };
   }
 
   async previewPrune(signal: AbortSignal): Promise<PrunePreview> {

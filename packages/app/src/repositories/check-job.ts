@@ -7,6 +7,7 @@ import {
   lockRepository,
   type CheckOptions,
   type CheckReport,
+  type LockOwnerOptions,
   type Repository,
 } from '@varve/repository';
 import type { JobOutcome, JobRun } from '../jobs/job-run.ts';
@@ -27,6 +28,7 @@ export async function runCheck(options: {
   readonly repository: Repository;
   readonly scope: CheckScope;
   readonly run: JobRun;
+  readonly lockOwner: LockOwnerOptions;
   readonly clock: Clock;
   readonly logger: Logger;
 }): Promise<JobOutcome> {
@@ -34,6 +36,7 @@ export async function runCheck(options: {
   const step = scope.data === 'none' ? 'check' : 'check-data';
   run.report({ step: 'lock', filesDone: 0, bytesDone: 0 });
   await using lock = await lockRepository(repository, {
+    ...options.lockOwner,
     exclusive: false,
     waitMs: lockWaitMs,
     signal: run.signal,

@@ -7,6 +7,7 @@ import {
   lockRepository,
   planPrune,
   runPrune,
+  type LockOwnerOptions,
   type PlannedPack,
   type PrunePlan,
   type Repository,
@@ -22,6 +23,7 @@ const rules = { maxUnused: { ratio: maxUnusedRatio } } as const;
 
 export interface PruneOptions {
   readonly repository: Repository;
+  readonly lockOwner: LockOwnerOptions;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -30,6 +32,7 @@ export interface PruneOptions {
 export async function previewPrune(options: PruneOptions & { readonly signal: AbortSignal }): Promise<PrunePreview> {
   const { repository, signal, clock, logger } = options;
   await using lock = await lockRepository(repository, {
+    ...options.lockOwner,
     exclusive: false,
     waitMs: previewWaitMs,
     signal,
@@ -46,7 +49,7 @@ export async function runPruneJob(options: PruneOptions & { readonly run: JobRun
   const result = await runPrune(repository, {
     ...rules,
     signal: run.signal,
-    lock: { waitMs: exclusiveWaitMs, clock, logger },
+    lock: { ...options.lockOwner, waitMs: exclusiveWaitMs, clock, logger },
     onPlan: (plan) => run.log('info', planLine(plan)),
     onProgress: (phase) => (progress) => run.report({ step: `prune-${phase}`, ...progress }),
   });

@@ -56,6 +56,7 @@ export async function runRestore(context: RunContext, input: RunRestoreInput): P
     context.log('info', `The state of now is in the safety snapshot ${state.safetySnapshotId.slice(0, 8)}.`);
   }
   await using lock = await lockRepository(scope.repository, {
+    ...context.lockOwner,
     exclusive: false,
     waitMs: lockWaitMs,
     signal: context.signal,

@@ -37,6 +37,7 @@ export async function takeSnapshot(context: RunContext, input: TakeSnapshotInput
   await using session = await startArchive(repository, {
     signal: context.signal,
     lockWaitMs,
+    lockOwner: context.lockOwner,
     onProgress: (progress) => steps.progress(progress),
     measure: parent?.summary === undefined,
     parent,
