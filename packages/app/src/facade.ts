@@ -10,6 +10,7 @@ import type {
   AppSnapshot,
   DiscoveredApp,
   DoctorCheck,
+  DownloadFormat,
   Job,
   JobDetails,
   Maintenance,
@@ -26,6 +27,7 @@ import type {
   Settings,
   SettingsUpdate,
   SnapshotDetails,
+  SnapshotFolder,
   StorageCheck,
   VarveEvent,
 } from '@varve/contract';
@@ -74,6 +76,32 @@ export interface ConnectRepository extends RepositoryPlace {
   readonly create: boolean;
 }
 
+export interface FolderRequest {
+  /** Absolute path in the snapshot; `/` when absent. */
+  readonly path?: string | undefined;
+  readonly offset?: number | undefined;
+  /** 1000 when absent, 5000 at most. */
+  readonly limit?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface DownloadRequest {
+  readonly path: string;
+  readonly format: DownloadFormat;
+  /** Ends the reading too. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A part of a snapshot on its way out. Dispose of it in any case: it holds a lock on the repository. */
+export interface Download extends AsyncDisposable {
+  /** A name for the file; may hold any character but a slash. */
+  readonly name: string;
+  /** Null for archives: not known before. */
+  readonly bytes: number | null;
+  /** Reads as it is read. When it throws, what came before is not whole and must not be used. */
+  readonly content: AsyncIterable<Uint8Array>;
+}
+
 export interface WaitForJob {
   readonly signal?: AbortSignal | undefined;
   readonly onEvent?: ((event: VarveEvent) => void) | undefined;
@@ -106,6 +134,10 @@ export interface Varve extends AsyncDisposable {
   listSnapshots(appId: string): Promise<AppSnapshot[]>;
   /** By id, unique beginning of an id, or `latest`. SNAPSHOT_NOT_FOUND, SNAPSHOT_AMBIGUOUS. */
   getSnapshot(appId: string, name: string): Promise<SnapshotDetails>;
+  /** A folder of a snapshot, folders first. PATH_NOT_FOUND; the errors of `getSnapshot`. */
+  listSnapshotFolder(appId: string, name: string, request?: FolderRequest): Promise<SnapshotFolder>;
+  /** A file, or a folder as an archive. PATH_NOT_FOUND, REPOSITORY_LOCKED; the errors of `getSnapshot`. */
+  openDownload(appId: string, name: string, request: DownloadRequest): Promise<Download>;
   /** Runs in this process. APP_BUSY when the app has a job already; its context has `jobId`. */
   startSnapshot(appId: string, input: NewSnapshot, requestedBy: string): Promise<Job>;
 

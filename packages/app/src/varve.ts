@@ -31,6 +31,7 @@ import { assertCronRule } from './schedule/cron.ts';
 import { MaintenanceScheduler } from './schedule/maintenance.ts';
 import { Scheduler } from './schedule/scheduler.ts';
 import { assertUsable } from './settings/settings-store.ts';
+import { listFolder, openDownload } from './snapshot/browse-snapshot.ts';
 import { scheduleRequester, UseCaseRuns } from './use-case-runs.ts';
 import { varveVersion } from './version.ts';
 
@@ -196,6 +197,20 @@ class OpenVarve implements Varve {
     const app = await this.#parts.apps.get(appId);
     const snapshot = await snapshots.find(appId, name);
     return { snapshot, manifest: await this.#runs.manifest(await pool.get(app.repositoryId), snapshot.id) };
+  }
+
+  listSnapshotFolder: Varve['listSnapshotFolder'] = async (appId, name, request = {}) =>
+    listFolder({ ...(await this.#browsing(appId, name, request.signal)), request });
+
+  openDownload: Varve['openDownload'] = async (appId, name, request) => {
+    const { lockOwner, clock, logger } = this.#parts;
+    return openDownload({ ...(await this.#browsing(appId, name, request.signal)), request, lockOwner, clock, logger });
+  };
+
+  async #browsing(appId: string, name: string, signal = new AbortController().signal) {
+    const { apps, pool, snapshots } = this.#parts;
+    const { repositoryId } = await apps.get(appId);
+    return { snapshot: await snapshots.find(appId, name), repository: await pool.get(repositoryId), signal };
   }
 
   startSnapshot: Varve['startSnapshot'] = (appId, input, requestedBy) => this.#runs.snapshot(appId, input, requestedBy);

@@ -9,6 +9,7 @@ import {
   prunePreviewSchema,
   restorePlanSchema,
   retentionPreviewSchema,
+  snapshotFolderSchema,
 } from '@varve/contract';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { jsonError, launcher, makeLab, type Lab, type Outcome, type RunningCommand } from './launcher.ts';
@@ -192,6 +193,28 @@ describe('an app', () => {
     expect(job).toMatchObject({ type: 'prune', state: 'succeeded', appId: null, result: { type: 'prune' } });
     expect((await ok('prune', '--yes')).stdout).toContain('Nothing to free');
     expect(await okJson('snapshots', 'files')).toHaveLength(1);
+  });
+
+  test('is looked into, and files and folders are taken out', async () => {
+    expect((await ok('ls', 'files')).stdout).toMatch(/^ +- +\d{4}-.* volumes\/$/m);
+    const folder = snapshotFolderSchema.parse(await okJson('ls', 'files', 'latest', '/volumes/files'));
+    expect(folder.entries.map(({ name, bytes }) => [name, bytes])).toContainEqual(['invoice.txt', 5]);
+    expect((await lab.run(['ls', 'files', 'latest', '/nothing'])).stderr).toContain('[PATH_NOT_FOUND]');
+
+    const path = '/volumes/files/invoice.txt';
+    expect((await ok('download', 'files', 'latest', path)).stdout).toBe('paid\n');
+    const taken = lab.path('taken.txt');
+    expect((await ok('download', 'files', 'latest', path, '-o', taken)).stdout).toContain('5 B');
+    expect(await readFile(taken, 'utf8')).toBe('paid\n');
+    const archive = lab.path('taken.tar');
+    expect(await okJson('download', 'files', 'latest', '/volumes/files', '-o', archive)).toMatchObject({
+      file: archive,
+    });
+    expect(spawnSync('tar', ['-xOf', archive, 'invoice.txt']).stdout.toString()).toBe('paid\n');
+    expect((await lab.run(['download', 'files', 'latest', path, '--json'])).exitCode).toBe(2);
+    const missing = await lab.run(['download', 'files', 'latest', '/nothing', '-o', lab.path('not-made')]);
+    expect(missing.stderr).toContain('[PATH_NOT_FOUND]');
+    expect(await readdir(lab.folder)).not.toContain('not-made');
   });
 
   test('leaves jobs behind that can be looked at', async () => {

@@ -55,6 +55,14 @@ export {
   type RetentionPreview,
 } from './snapshot.ts';
 export {
+  snapshotEntrySchema,
+  snapshotFolderSchema,
+  downloadFormatSchema,
+  type SnapshotEntry,
+  type SnapshotFolder,
+  type DownloadFormat,
+} from './snapshot-files.ts';
+export {
   restoreStepSchema,
   restorePlanSchema,
   restoreRequestSchema,

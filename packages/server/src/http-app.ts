@@ -26,6 +26,7 @@ import { addRestoreRoutes } from './routes/restores.ts';
 import { addRetentionRoutes } from './routes/retention.ts';
 import { addSessionRoutes } from './routes/session.ts';
 import { addSettingsRoutes } from './routes/settings.ts';
+import { addSnapshotFileRoutes } from './routes/snapshot-files.ts';
 import { addSnapshotRoutes } from './routes/snapshots.ts';
 import { addStaticUi } from './static-ui.ts';
 
@@ -52,6 +53,7 @@ export function createHttpApp(context: ServerContext & { readonly listenHost: st
   addSessionRoutes(api, context);
   addAppRoutes(api, context);
   addSnapshotRoutes(api, context);
+  addSnapshotFileRoutes(api, context);
   addRestoreRoutes(api, context);
   addRetentionRoutes(api, context);
   addJobRoutes(api, context);

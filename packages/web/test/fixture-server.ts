@@ -6,7 +6,17 @@ import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { extname, join, normalize } from 'node:path';
-import type { Job, JobDetails, Policy, PrunePreview, RestorePlan, VarveEvent, StorageCheck } from '@varve/contract';
+import type {
+  Job,
+  JobDetails,
+  Policy,
+  PrunePreview,
+  RestorePlan,
+  SnapshotEntry,
+  SnapshotFolder,
+  StorageCheck,
+  VarveEvent,
+} from '@varve/contract';
 import { storageCheckSchema } from '@varve/contract';
 import { makeFixtures, makeManifest, makePlan } from './fixtures.ts';
 import type { Fixtures } from './fixtures.ts';
@@ -235,15 +245,15 @@ function answerTo(state: State, line: string, query: URLSearchParams, body: unkn
     case 'GET /doctor':
       return { body: fixtures.doctor };
     default:
-      return answerToOne(state, line, body);
+      return answerToOne(state, line, query, body);
   }
 }
 
 /** Requests about one app, snapshot or job. */
-function answerToOne(state: State, line: string, body: unknown): Answer {
+function answerToOne(state: State, line: string, query: URLSearchParams, body: unknown): Answer {
   const { fixtures } = state;
   const [method, path = ''] = line.split(' ');
-  const [, area, id = '', part, partId] = path.split('/');
+  const [, area, id = '', part, partId, action] = path.split('/');
   if (area === 'jobs') {
     const details = detailsOf(state, id);
     if (details === undefined) return notFound('JOB_NOT_FOUND');
@@ -266,6 +276,7 @@ function answerToOne(state: State, line: string, body: unknown): Answer {
   const wanted = partId ?? (body as { snapshotId: string }).snapshotId;
   const snapshot = snapshots.find((one) => one.id === wanted);
   if (snapshot === undefined) return notFound('SNAPSHOT_NOT_FOUND');
+  if (part === 'snapshots' && action === 'files') return { body: folderOf(snapshot.id, query.get('path') ?? '/') };
   if (part === 'snapshots') return { body: { snapshot, manifest: makeManifest(overview.app, snapshot) } };
   const request = body as { safetySnapshot: boolean; components?: string[] };
   const plan = makePlan(overview.app, snapshot, {
@@ -274,6 +285,37 @@ function answerToOne(state: State, line: string, body: unknown): Answer {
   });
   if (part === 'restore-plans') return { body: plan };
   return { status: 202, body: playJob(state, 'restore', id, stepNames(plan)) };
+}
+
+/** The same few things in every folder but the top one. */
+function folderOf(snapshotId: string, path: string): SnapshotFolder {
+  const modifiedAt = '2026-11-20T08:15:00.000Z';
+  const at = (name: string): string => `${path === '/' ? '' : path}/${name}`;
+  const entry = (name: string, changes: Partial<SnapshotEntry>): SnapshotEntry => ({
+    name,
+    path: at(name),
+    type: 'file',
+    bytes: null,
+    modifiedAt,
+    target: null,
+    ...changes,
+  });
+  const folder = { type: 'folder' } as const;
+  const entries =
+    path === '/'
+      ? [
+          ...['code', 'config', 'databases', 'volumes'].map((name) => entry(name, folder)),
+          entry('manifest.json', { bytes: 4_812 }),
+        ]
+      : [
+          entry('filestore', folder),
+          entry('sessions', { ...folder, modifiedAt: null }),
+          entry('Facturas de proveedores 2026, segundo trimestre (definitivo, revisado).xlsx', { bytes: 1_204_224 }),
+          entry('current', { type: 'link', target: '../releases/18.0.4' }),
+          entry('odoo.log', { bytes: 734_003_200 }),
+          entry('queue.sock', { type: 'other' }),
+        ];
+  return { snapshotId, path, total: path === '/' ? entries.length : 1206, entries };
 }
 
 function stepNames(plan: RestorePlan): string[] {

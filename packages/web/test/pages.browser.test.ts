@@ -128,6 +128,15 @@ describe.skipIf(missing.length > 0)(
           act: (page) => openDialog(page, '[aria-labelledby=policy-title] dd button'),
         },
         { name: 'snapshot', path: `/apps/ferreteria/snapshots/${named}` },
+        {
+          name: 'snapshot-files',
+          path: `/apps/ferreteria/snapshots/${named}`,
+          act: async (page) => {
+            for (const name of ['volumes', 'filestore']) await page.getByRole('button', { name, exact: true }).click();
+            await page.locator('[aria-current=location]', { hasText: 'filestore' }).waitFor();
+            await page.waitForFunction(() => document.querySelector('.shimmer') === null);
+          },
+        },
         { name: 'snapshot-partial', path: `/apps/ferreteria/snapshots/${partial}` },
         { name: 'restore', path: `/apps/ferreteria/snapshots/${named}/restore` },
         { name: 'jobs', path: '/jobs' },

@@ -20,9 +20,11 @@ import {
   sessionStateSchema,
   settingsSchema,
   snapshotDetailsSchema,
+  snapshotFolderSchema,
   storageCheckSchema,
 } from '@varve/contract';
 import type {
+  DownloadFormat,
   NewAppInput,
   NewOwner,
   NewSnapshot,
@@ -145,6 +147,15 @@ async function testRepository({ signal, onCheck }: TestRepository): Promise<void
 
 const at = (id: string): string => `/apps/${encodeURIComponent(id)}`;
 
+/** Where a file of a snapshot is downloaded, or a folder as an archive: an address for a link. */
+export function downloadUrl(
+  id: string,
+  snapshotId: string,
+  query: { readonly path: string; readonly format: DownloadFormat },
+): string {
+  return `/api${at(id)}/snapshots/${encodeURIComponent(snapshotId)}/download${queryText(query)}`;
+}
+
 export const api = {
   session: (o: Read = {}) => request('/session', sessionStateSchema, o),
   setUp: (body: NewOwner) => request('/setup', nothing, { method: 'POST', body }),
@@ -161,6 +172,8 @@ export const api = {
   snapshots: (id: string, o: Read = {}) => request(`${at(id)}/snapshots`, z.array(appSnapshotSchema), o),
   snapshot: (id: string, snapshotId: string, o: Read = {}) =>
     request(`${at(id)}/snapshots/${encodeURIComponent(snapshotId)}`, snapshotDetailsSchema, o),
+  snapshotFolder: (id: string, snapshotId: string, query: { path: string; offset: number }, o: Read = {}) =>
+    request(`${at(id)}/snapshots/${encodeURIComponent(snapshotId)}/files${queryText(query)}`, snapshotFolderSchema, o),
   startSnapshot: (id: string, body: NewSnapshot) => request(`${at(id)}/snapshots`, jobSchema, { method: 'POST', body }),
 
   planRestore: (id: string, body: RestoreRequestInput, o: Read = {}) =>

@@ -1,6 +1,6 @@
 // What pages read, by cache key. The event stream keeps these fresh; they are read again when it was interrupted.
 
-import { queryOptions } from '@tanstack/react-query';
+import { infiniteQueryOptions, queryOptions } from '@tanstack/react-query';
 import { api } from './client.ts';
 
 /** How many jobs a page asks for at most. */
@@ -12,6 +12,7 @@ export const keys = {
   app: (id: string) => ['app', id],
   snapshots: (id: string) => ['app', id, 'snapshots'],
   snapshot: (id: string, snapshotId: string) => ['app', id, 'snapshots', snapshotId],
+  snapshotFolder: (id: string, snapshotId: string, path: string) => ['snapshot-folder', id, snapshotId, path],
   retention: (id: string) => ['app', id, 'retention'],
   jobs: ['jobs'],
   appJobs: (id: string) => ['jobs', id],
@@ -40,6 +41,18 @@ export const queries = {
     queryOptions({
       queryKey: keys.snapshot(id, snapshotId),
       queryFn: (o) => api.snapshot(id, snapshotId, o),
+      staleTime: 300_000,
+    }),
+  /** A snapshot never changes: what was read of it is read once. */
+  snapshotFolder: (id: string, snapshotId: string, path: string) =>
+    infiniteQueryOptions({
+      queryKey: keys.snapshotFolder(id, snapshotId, path),
+      queryFn: ({ pageParam, signal }) => api.snapshotFolder(id, snapshotId, { path, offset: pageParam }, { signal }),
+      initialPageParam: 0,
+      getNextPageParam: ({ total }, pages) => {
+        const read = pages.reduce((sum, { entries }) => sum + entries.length, 0);
+        return read < total ? read : undefined;
+      },
       staleTime: 300_000,
     }),
   retention: (id: string) =>
