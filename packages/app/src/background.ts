@@ -4,6 +4,7 @@ import { messageOf } from '@varve/base';
 import { BackgroundLoop } from './background-loop.ts';
 import type { Installation } from './installation.ts';
 import { syncSnapshots } from './repositories/sync-snapshots.ts';
+import type { MaintenanceScheduler } from './schedule/maintenance.ts';
 import type { Scheduler } from './schedule/scheduler.ts';
 
 const secondMs = 1000;
@@ -19,12 +20,21 @@ const keptJobsMs = 180 * 24 * hourMs;
 export function startBackground(options: {
   readonly parts: Installation;
   readonly scheduler: Scheduler;
+  readonly maintenance: MaintenanceScheduler;
 }): AsyncDisposable {
-  const { parts, scheduler } = options;
+  const { parts, scheduler, maintenance } = options;
   const { logger, monitor } = parts;
   const loops = new AsyncDisposableStack();
   const schedule = loops.use(
-    new BackgroundLoop({ name: 'schedule', intervalMs: scheduleIntervalMs, logger, turn: () => scheduler.tick() }),
+    new BackgroundLoop({
+      name: 'schedule',
+      intervalMs: scheduleIntervalMs,
+      logger,
+      turn: async () => {
+        await scheduler.tick();
+        await maintenance.tick();
+      },
+    }),
   );
   const alerts = loops.use(
     new BackgroundLoop({

@@ -14,6 +14,10 @@ export interface DataPaths {
   readonly accounts: string;
   readonly secretKey: string;
   readonly secrets: string;
+  /** The id of the installation. */
+  readonly installationId: string;
+  /** One file for each process that has it open. */
+  readonly running: string;
   readonly repository: string;
   /** What can be fetched from the repositories again. */
   readonly cache: string;
@@ -41,6 +45,8 @@ function dataPaths(directory: string): DataPaths {
     accounts: join(directory, 'accounts.sqlite'),
     secretKey: join(directory, 'secret.key'),
     secrets: join(directory, 'secrets'),
+    installationId: join(directory, 'installation.id'),
+    running: join(directory, 'running'),
     repository: join(directory, 'repository'),
     cache: join(directory, 'cache'),
   };

@@ -10,11 +10,14 @@ import type {
   AppSnapshot,
   DiscoveredApp,
   DoctorCheck,
+  DownloadFormat,
   Job,
   JobDetails,
+  Maintenance,
   NewApp,
   NewSnapshot,
   Policy,
+  PrunePreview,
   RecoveryKit,
   RepositoryInfo,
   RestorePlan,
@@ -24,6 +27,7 @@ import type {
   Settings,
   SettingsUpdate,
   SnapshotDetails,
+  SnapshotFolder,
   StorageCheck,
   VarveEvent,
 } from '@varve/contract';
@@ -72,6 +76,32 @@ export interface ConnectRepository extends RepositoryPlace {
   readonly create: boolean;
 }
 
+export interface FolderRequest {
+  /** Absolute path in the snapshot; `/` when absent. */
+  readonly path?: string | undefined;
+  readonly offset?: number | undefined;
+  /** 1000 when absent, 5000 at most. */
+  readonly limit?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface DownloadRequest {
+  readonly path: string;
+  readonly format: DownloadFormat;
+  /** Ends the reading too. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A part of a snapshot on its way out. Dispose of it in any case: it holds a lock on the repository. */
+export interface Download extends AsyncDisposable {
+  /** A name for the file; may hold any character but a slash. */
+  readonly name: string;
+  /** Null for archives: not known before. */
+  readonly bytes: number | null;
+  /** Reads as it is read. When it throws, what came before is not whole and must not be used. */
+  readonly content: AsyncIterable<Uint8Array>;
+}
+
 export interface WaitForJob {
   readonly signal?: AbortSignal | undefined;
   readonly onEvent?: ((event: VarveEvent) => void) | undefined;
@@ -104,6 +134,10 @@ export interface Varve extends AsyncDisposable {
   listSnapshots(appId: string): Promise<AppSnapshot[]>;
   /** By id, unique beginning of an id, or `latest`. SNAPSHOT_NOT_FOUND, SNAPSHOT_AMBIGUOUS. */
   getSnapshot(appId: string, name: string): Promise<SnapshotDetails>;
+  /** A folder of a snapshot, folders first. PATH_NOT_FOUND; the errors of `getSnapshot`. */
+  listSnapshotFolder(appId: string, name: string, request?: FolderRequest): Promise<SnapshotFolder>;
+  /** A file, or a folder as an archive. PATH_NOT_FOUND, REPOSITORY_LOCKED; the errors of `getSnapshot`. */
+  openDownload(appId: string, name: string, request: DownloadRequest): Promise<Download>;
   /** Runs in this process. APP_BUSY when the app has a job already; its context has `jobId`. */
   startSnapshot(appId: string, input: NewSnapshot, requestedBy: string): Promise<Job>;
 
@@ -116,8 +150,15 @@ export interface Varve extends AsyncDisposable {
   previewRetention(appId: string): Promise<RetentionPreview>;
   /** Removes what the preview showed. RETENTION_PLAN_STALE when the preview is another one now. */
   startForget(appId: string, run: { readonly fingerprint: string }, requestedBy: string): Promise<Job>;
-  /** Checks the repository; APP_BUSY when a check runs. The job fails with REPOSITORY_DAMAGED when it found errors. */
+  /** Checks the repository; APP_BUSY when it is being checked or pruned. The job fails with REPOSITORY_DAMAGED when it found errors. */
   startCheck(options: { readonly readData: boolean }, requestedBy: string): Promise<Job>;
+
+  /** What a prune would remove now; looks only. REPOSITORY_NOT_FOUND, REPOSITORY_LOCKED, REPOSITORY_DAMAGED. */
+  previewPrune(options?: { readonly signal?: AbortSignal | undefined }): Promise<PrunePreview>;
+  /** Gives back the space of what no snapshot uses; never more than that. APP_BUSY when it is being checked or pruned. */
+  startPrune(requestedBy: string): Promise<Job>;
+  /** What was done for the repository last and what is done next by schedule; null when there is none yet. */
+  getMaintenance(): Promise<Maintenance | null>;
 
   /** Newest first; `before` is the id of a job. At most `limit`, 50 unless given. */
   listJobs(filter?: {

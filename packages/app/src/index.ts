@@ -4,6 +4,7 @@ export { varveVersion } from './version.ts';
 export type {
   ConnectRepository,
   Discovery,
+  Download,
   OpenVarveOptions,
   RepositoryPlace,
   TestStorage,

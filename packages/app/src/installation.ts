@@ -13,7 +13,7 @@ import {
   type Logger,
 } from '@varve/base';
 import type { Job } from '@varve/contract';
-import { unlockRepository } from '@varve/repository';
+import { removeDeadLocks, type LockOwnerOptions } from '@varve/repository';
 import { AlertMonitor } from './alerts/alert-monitor.ts';
 import { AlertStore } from './alerts/alert-store.ts';
 import { AppStore } from './apps/app-store.ts';
@@ -22,6 +22,7 @@ import { openCatalogue, type Catalogue } from './catalogue/catalogue.ts';
 import { prepareDataDirectory, type DataPaths } from './data-directory.ts';
 import { DockerConnection } from './docker-connection.ts';
 import type { OpenVarveOptions } from './facade.ts';
+import { loadInstallationId, lockOwnerOf, RunningProcess } from './installation-identity.ts';
 import { ChangeFeed } from './jobs/change-feed.ts';
 import { JobEngine } from './jobs/job-engine.ts';
 import { JobLog } from './jobs/job-log.ts';
@@ -42,6 +43,8 @@ export interface Installation extends AsyncDisposable {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly hostName: string;
+  /** For every lock that is taken in a repository. */
+  readonly lockOwner: LockOwnerOptions;
   readonly docker: DockerConnection;
   readonly catalogue: Catalogue;
   readonly secrets: SecretStore;
@@ -71,13 +74,16 @@ export async function openInstallation(options: OpenVarveOptions): Promise<Insta
   throwIfAborted(options.signal);
   const paths = await prepareDataDirectory(options.dataDirectory);
   await using opened = new AsyncDisposableStack();
+  // First, so that it goes last: while any lock of this process may be there, it is known to run.
+  const running = opened.use(await RunningProcess.announce(paths.running));
   const secrets = await openSecretStore(paths.secrets, await loadSecretKey(paths.secretKey));
   const catalogue = opened.use(openCatalogue(paths.catalogue));
   const settings = new SettingsStore({ catalogue, secrets });
   const hostName = await settings.hostName(options.hostName ?? hostname());
+  const lockOwner = lockOwnerOf({ id: await loadInstallationId(paths.installationId), hostName, running });
   const apps = new AppStore(catalogue);
-  const snapshots = new SnapshotStore(catalogue);
   const shared = { catalogue, clock };
+  const snapshots = new SnapshotStore(shared);
   const jobs = new JobStore(shared);
   const log = new JobLog(shared);
   const alerts = new AlertStore(shared);
@@ -101,7 +107,8 @@ export async function openInstallation(options: OpenVarveOptions): Promise<Insta
     owner: currentOwner(),
     docker: () => docker.get(),
     restartStopped,
-    releaseLeftovers: (interrupted) => releaseLeftovers(interrupted, { repositoryStore, pool, docker, clock }),
+    releaseLeftovers: (interrupted) =>
+      releaseLeftovers(interrupted, { repositoryStore, pool, docker, clock, lockOwner }),
   };
   const engine = new JobEngine({
     ...shared,
@@ -119,6 +126,7 @@ export async function openInstallation(options: OpenVarveOptions): Promise<Insta
     clock,
     logger,
     hostName,
+    lockOwner,
     docker,
     catalogue,
     secrets,
@@ -145,11 +153,11 @@ export async function openInstallation(options: OpenVarveOptions): Promise<Insta
 /** Locks in the repository whose process is dead, and helper containers of interrupted jobs. Both are tried. */
 async function releaseLeftovers(
   interrupted: readonly string[],
-  parts: Pick<Installation, 'repositoryStore' | 'pool' | 'docker' | 'clock'>,
+  parts: Pick<Installation, 'repositoryStore' | 'pool' | 'docker' | 'clock' | 'lockOwner'>,
 ): Promise<void> {
   const unlock = async (): Promise<void> => {
     const row = await parts.repositoryStore.current();
-    if (row) await unlockRepository(await parts.pool.get(row.id), { clock: parts.clock });
+    if (row) await removeDeadLocks(await parts.pool.get(row.id), { ...parts.lockOwner, clock: parts.clock });
   };
   const removeHelpers = async (): Promise<void> => {
     const engine = await parts.docker.get();

@@ -4,10 +4,12 @@
 import { AppError } from '@varve/base';
 import type {
   App,
+  CheckScope,
   Job,
   JobType,
   Manifest,
   NewSnapshot,
+  PrunePreview,
   RestorePlan,
   RestoreRequest,
   RestoreRun,
@@ -17,6 +19,7 @@ import type { Repository } from '@varve/repository';
 import type { Installation } from './installation.ts';
 import type { JobOutcome, JobRun } from './jobs/job-run.ts';
 import { runCheck } from './repositories/check-job.ts';
+import { previewPrune, runPruneJob, type PruneOptions } from './repositories/prune-job.ts';
 import { planRestore } from './restore/plan-restore.ts';
 import { runRestore } from './restore/run-restore.ts';
 import { previewForget, runForget, type ForgetOptions } from './retention/forget.ts';
@@ -44,7 +47,7 @@ export class UseCaseRuns {
   #context(
     run: Pick<JobRun, 'signal' | 'report' | 'log' | 'stopped'> & { readonly job: { readonly id: string } },
   ): RunContext {
-    const { clock, docker, pool, secrets, hostName, logger } = this.#parts;
+    const { clock, docker, pool, secrets, hostName, lockOwner, logger } = this.#parts;
     return {
       runId: run.job.id,
       signal: run.signal,
@@ -53,6 +56,7 @@ export class UseCaseRuns {
       docker: () => docker.get(),
       openRepository: (id) => pool.get(id),
       secrets,
+      lockOwner,
       report: run.report,
       log: run.log,
       stopped: run.stopped,
@@ -146,9 +150,9 @@ export class UseCaseRuns {
   }
 
   async #forgetOptions(appId: string): Promise<ForgetOptions> {
-    const { apps, pool, snapshots, clock, logger } = this.#parts;
+    const { apps, pool, snapshots, lockOwner, clock, logger } = this.#parts;
     const app = await apps.get(appId);
-    return { app, repository: await pool.get(app.repositoryId), snapshots, clock, logger };
+    return { app, repository: await pool.get(app.repositoryId), snapshots, lockOwner, clock, logger };
   }
 
   async previewRetention(appId: string) {
@@ -162,18 +166,44 @@ export class UseCaseRuns {
     );
   }
 
-  /** Removes by schedule what retention does not keep; no job when there is nothing to remove. */
+  /**
+   * Removes by schedule what retention does not keep; no job when there is nothing to remove, and none while the repository
+   * is being checked or pruned: it would wait for that and in the end fail. The next snapshot asks again.
+   */
   async applyRetention(appId: string): Promise<void> {
+    if ((await this.#parts.jobs.active()).some(({ job }) => job.appId === null)) return;
     const preview = await this.previewRetention(appId);
     if (preview.remove.length > 0) await this.forget(appId, preview.fingerprint, scheduleRequester);
   }
 
-  async check(readData: boolean, requestedBy: string): Promise<Job> {
-    const { repositoryStore, pool, clock, logger } = this.#parts;
+  async check(scope: CheckScope, requestedBy: string): Promise<Job> {
+    const { repositoryStore, pool, lockOwner, clock, logger } = this.#parts;
     const row = await repositoryStore.require();
     return this.#start({ type: 'check', appId: null, requestedBy }, async (run) => {
-      const repository: Repository = await pool.get(row.id);
-      return runCheck({ repository, readData, run, clock, logger });
+      const outcome = await runCheck({ repository: await pool.get(row.id), scope, run, lockOwner, clock, logger });
+      if (scope.data === 'part') await repositoryStore.noteDataChecked(row.id);
+      return outcome;
+    });
+  }
+
+  async #pruneOptions(repositoryId: string): Promise<PruneOptions> {
+    const { pool, lockOwner, clock, logger } = this.#parts;
+    return { repository: await pool.get(repositoryId), lockOwner, clock, logger };
+  }
+
+  async previewPrune(signal: AbortSignal): Promise<PrunePreview> {
+    const { id } = await this.#parts.repositoryStore.require();
+    return previewPrune({ ...(await this.#pruneOptions(id)), signal });
+  }
+
+  async prune(requestedBy: string): Promise<Job> {
+    const { repositoryStore, clock } = this.#parts;
+    const { id } = await repositoryStore.require();
+    return this.#start({ type: 'prune', appId: null, requestedBy }, async (run) => {
+      const startedAt = clock.now();
+      const outcome = await runPruneJob({ ...(await this.#pruneOptions(id)), run });
+      if (outcome.problems.length === 0) await repositoryStore.notePruned(id, startedAt);
+      return outcome;
     });
   }
 }

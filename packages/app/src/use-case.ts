@@ -4,7 +4,7 @@
 import type { Clock, Logger, Progress, Secret } from '@varve/base';
 import type { App, AppSnapshot, Component, Manifest, SnapshotKind } from '@varve/contract';
 import type { DockerEngine } from '@varve/docker';
-import type { Repository } from '@varve/repository';
+import type { LockOwnerOptions, Repository } from '@varve/repository';
 
 /**
  * A thing that a run is about to stop, with all that is needed to start it again in another process.
@@ -67,6 +67,8 @@ export interface RunContext {
   /** Opened once, shared, closed by whoever made the context. */
   readonly openRepository: (repositoryId: string) => Promise<Repository>;
   readonly secrets: SecretReader;
+  /** For every lock that is taken in the repository. */
+  readonly lockOwner: LockOwnerOptions;
   /** May be called often; the receiver throttles. */
   readonly report: (progress: StepProgress) => void;
   /** A line of the job's log, for people. */

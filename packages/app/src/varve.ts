@@ -29,8 +29,10 @@ import { activeStates } from './jobs/job-store.ts';
 import { rebuild } from './repositories/rebuild.ts';
 import { syncSnapshots } from './repositories/sync-snapshots.ts';
 import { assertCronRule } from './schedule/cron.ts';
+import { MaintenanceScheduler } from './schedule/maintenance.ts';
 import { Scheduler } from './schedule/scheduler.ts';
 import { assertUsable } from './settings/settings-store.ts';
+import { listFolder, openDownload } from './snapshot/browse-snapshot.ts';
 import { scheduleRequester, UseCaseRuns } from './use-case-runs.ts';
 import { varveVersion } from './version.ts';
 
@@ -47,13 +49,19 @@ export async function openVarve(options: OpenVarveOptions): Promise<Varve> {
     startSnapshot: (appId) => runs.snapshot(appId, { kind: 'scheduled' }, scheduleRequester),
     applyRetention: (appId) => runs.applyRetention(appId),
   });
+  const maintenance = new MaintenanceScheduler({
+    ...parts,
+    startPrune: () => runs.prune(scheduleRequester),
+    startCheck: (scope) => runs.check(scope, scheduleRequester),
+  });
   if (parts.catalogue.isNew) await fillNewCatalogue(parts);
   await parts.recover();
-  if (options.runInBackground) opened.use(startBackground({ parts, scheduler }));
+  if (options.runInBackground) opened.use(startBackground({ parts, scheduler, maintenance }));
   return new OpenVarve({
     parts,
     runs,
     scheduler,
+    maintenance,
     isBackground: options.runInBackground ?? false,
     owned: opened.move(),
   });
@@ -74,6 +82,7 @@ interface OpenParts {
   readonly parts: Installation;
   readonly runs: UseCaseRuns;
   readonly scheduler: Scheduler;
+  readonly maintenance: MaintenanceScheduler;
   readonly isBackground: boolean;
   readonly owned: AsyncDisposableStack;
 }
@@ -83,6 +92,7 @@ class OpenVarve implements Varve {
   readonly #parts: Installation;
   readonly #runs: UseCaseRuns;
   readonly #scheduler: Scheduler;
+  readonly #maintenance: MaintenanceScheduler;
   readonly #isBackground: boolean;
   readonly #owned: AsyncDisposableStack;
 
@@ -90,6 +100,7 @@ class OpenVarve implements Varve {
     this.#parts = open.parts;
     this.#runs = open.runs;
     this.#scheduler = open.scheduler;
+    this.#maintenance = open.maintenance;
     this.#isBackground = open.isBackground;
     this.#owned = open.owned;
   }
@@ -190,6 +201,20 @@ class OpenVarve implements Varve {
     return { snapshot, manifest: await this.#runs.manifest(await pool.get(app.repositoryId), snapshot.id) };
   }
 
+  listSnapshotFolder: Varve['listSnapshotFolder'] = async (appId, name, request = {}) =>
+    listFolder({ ...(await this.#browsing(appId, name, request.signal)), request });
+
+  openDownload: Varve['openDownload'] = async (appId, name, request) => {
+    const { lockOwner, clock, logger } = this.#parts;
+    return openDownload({ ...(await this.#browsing(appId, name, request.signal)), request, lockOwner, clock, logger });
+  };
+
+  async #browsing(appId: string, name: string, signal = new AbortController().signal) {
+    const { apps, pool, snapshots } = this.#parts;
+    const { repositoryId } = await apps.get(appId);
+    return { snapshot: await snapshots.find(appId, name), repository: await pool.get(repositoryId), signal };
+  }
+
   startSnapshot: Varve['startSnapshot'] = (appId, input, requestedBy) => this.#runs.snapshot(appId, input, requestedBy);
 
   planRestore: Varve['planRestore'] = (appId, request) =>
@@ -202,7 +227,15 @@ class OpenVarve implements Varve {
   startForget: Varve['startForget'] = (appId, run, requestedBy) =>
     this.#runs.forget(appId, run.fingerprint, requestedBy);
 
-  startCheck: Varve['startCheck'] = ({ readData }, requestedBy) => this.#runs.check(readData, requestedBy);
+  startCheck: Varve['startCheck'] = ({ readData }, requestedBy) =>
+    this.#runs.check({ data: readData ? 'all' : 'none' }, requestedBy);
+
+  previewPrune: Varve['previewPrune'] = ({ signal = new AbortController().signal } = {}) =>
+    this.#runs.previewPrune(signal);
+
+  startPrune: Varve['startPrune'] = (requestedBy) => this.#runs.prune(requestedBy);
+
+  getMaintenance: Varve['getMaintenance'] = () => this.#maintenance.describe();
 
   listJobs: Varve['listJobs'] = ({ appId, before, limit = defaultJobLimit } = {}) =>
     this.#parts.jobs.list({ appId, before, limit: Math.max(1, Math.min(limit, maxJobLimit)) });

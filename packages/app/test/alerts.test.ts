@@ -1,12 +1,13 @@
 import { silentLogger } from '@varve/base';
-import type { EmailSettings, Job, JobType } from '@varve/contract';
+import type { CheckScope, EmailSettings, Job, JobType } from '@varve/contract';
 import { FakeClock, startMailSink, type MailSink } from '@varve/testing';
 import { describe, expect, test } from 'vitest';
 import { AlertMonitor } from '../src/alerts/alert-monitor.ts';
-import { firstSnapshotGraceMs } from '../src/alerts/alert-rules.ts';
+import { firstSnapshotGraceMs, wantedAlerts } from '../src/alerts/alert-rules.ts';
 import { AlertStore } from '../src/alerts/alert-store.ts';
 import { headlineOf, letterOf, testLetter } from '../src/alerts/alert-texts.ts';
 import { sendLetter } from '../src/alerts/mailer.ts';
+import { unresolvedCheck } from '../src/alerts/unresolved-check.ts';
 import { Secret } from '@varve/base';
 import { exampleApp, exampleSnapshot, repositoryId, startEngine } from './engine-fixture.ts';
 
@@ -308,5 +309,76 @@ describe('settings', () => {
     expect((await m.settings.update({ email })).emailPasswordSet).toBe(true);
     expect((await m.settings.emailPassword())?.reveal()).toBe('one');
     expect((await m.settings.update({ email, emailPassword: '' })).emailPasswordSet).toBe(false);
+  });
+});
+
+describe('a check that found damage', () => {
+  const check = (
+    state: 'succeeded' | 'failed',
+    scope: CheckScope,
+    code = 'REPOSITORY_DAMAGED',
+    affected: readonly string[] = [],
+  ): Job => ({
+    id: `${state} ${JSON.stringify(scope)}`,
+    type: 'check',
+    appId: null,
+    requestedBy: 'schedule',
+    state,
+    createdAt: '2026-01-01T00:00:00Z',
+    startedAt: '2026-01-01T00:00:00Z',
+    finishedAt: '2026-01-01T00:00:00Z',
+    progress: null,
+    snapshotId: null,
+    error: state === 'failed' ? { code, message: 'The check found 1 error.', hint: null } : null,
+    problems: [],
+    result:
+      code === 'REPOSITORY_DAMAGED'
+        ? {
+            type: 'check',
+            scope,
+            snapshots: 1,
+            packs: 1,
+            bytesRead: 0,
+            errors: state === 'failed' ? 1 : 0,
+            warnings: 0,
+            affectedCount: affected.length,
+            affected: affected.map((path) => ({ snapshotId: 'a'.repeat(64), path, type: 'file', reason: 'lost' })),
+          }
+        : null,
+  });
+  const part = (number: number): CheckScope => ({ data: 'part', part: number, parts: 4 });
+  const none: CheckScope = { data: 'none' };
+  const all: CheckScope = { data: 'all' };
+
+  test('stays true until a check that read as much finds nothing', () => {
+    const failed = check('failed', part(2));
+    expect(unresolvedCheck([])).toBeUndefined();
+    expect(unresolvedCheck([failed])).toBe(failed);
+    expect(unresolvedCheck([check('succeeded', none), check('succeeded', part(3)), failed])).toBe(failed);
+    expect(unresolvedCheck([check('succeeded', part(2)), failed])).toBeUndefined();
+    expect(unresolvedCheck([check('succeeded', all), failed])).toBeUndefined();
+    expect(unresolvedCheck([failed, check('succeeded', all)])).toBe(failed);
+    const whole = check('failed', all);
+    expect(unresolvedCheck([1, 2, 3, 4].map((number) => check('succeeded', part(number))).concat(whole))).toBe(whole);
+    const structure = check('failed', none);
+    expect(unresolvedCheck([check('succeeded', part(1)), structure])).toBeUndefined();
+    // It could not look at all: any that could is better.
+    expect(unresolvedCheck([check('succeeded', none), check('failed', all, 'STORAGE_UNREACHABLE')])).toBeUndefined();
+  });
+
+  test('names the files in the e-mail, and only once each', () => {
+    const paths = ['/volumes/files/a.txt', '/volumes/files/b.txt', '/volumes/files/a.txt'];
+    const [alert] = wantedAlerts({
+      apps: [],
+      repositoryJobs: [check('failed', all, 'REPOSITORY_DAMAGED', paths)],
+      now: new Date('2026-01-01T01:00:00Z'),
+    });
+    if (!alert) throw new Error('no alert');
+    const letter = letterOf({ ...alert, language: 'es', isSolved: false, hostName: 'srv1' });
+    expect(letter.body).toContain(
+      'Archivos a los que alcanza el daño (la tarea los indica todos):\n- /volumes/files/a.txt\n- /volumes/files/b.txt\n\n',
+    );
+    expect(letter.subject).not.toContain('/volumes');
+    expect(letterOf({ ...alert, language: 'en', isSolved: true, hostName: 'srv1' }).body).not.toContain('/volumes');
   });
 });

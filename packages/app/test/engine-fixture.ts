@@ -98,7 +98,7 @@ export async function startEngine(options: { readonly clock?: Clock } = {}) {
     secrets,
     settings: new SettingsStore({ catalogue, secrets }),
     apps: new AppStore(catalogue),
-    snapshots: new SnapshotStore(catalogue),
+    snapshots: new SnapshotStore({ catalogue, clock }),
     jobs,
     log,
     owner,

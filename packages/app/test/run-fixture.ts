@@ -73,6 +73,7 @@ export async function runFixture(options: { readonly dockerHost?: string } = {})
       return connectDocker({ host: options.dockerHost });
     },
     openRepository: async () => repository,
+    lockOwner: {},
     secrets: { get: async (name) => secrets.get(name) },
     report: (progress) => steps.push(progress),
     log: (level, message) => log.push(`${level}: ${message}`),

@@ -6,8 +6,10 @@ import {
   appOverviewSchema,
   appSnapshotSchema,
   jobSchema,
+  prunePreviewSchema,
   restorePlanSchema,
   retentionPreviewSchema,
+  snapshotFolderSchema,
 } from '@varve/contract';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { jsonError, launcher, makeLab, type Lab, type Outcome, type RunningCommand } from './launcher.ts';
@@ -74,6 +76,7 @@ describe('an installation without apps', () => {
     [['snapshots', 'ghost'], 4, 'APP_NOT_FOUND'],
     [['restore', 'ghost', '--yes'], 4, 'APP_NOT_FOUND'],
     [['forget', 'ghost', '--yes'], 4, 'APP_NOT_FOUND'],
+    [['prune', '--yes'], 10, 'REPOSITORY_NOT_FOUND'],
     [['jobs', 'ghost'], 4, 'JOB_NOT_FOUND'],
     [['recovery-kit'], 10, 'REPOSITORY_NOT_FOUND'],
     [['app', 'add', 'shop'], 7, 'DOCKER_UNREACHABLE'],
@@ -178,6 +181,40 @@ describe('an app', () => {
     expect((await ok('forget', 'files', '--yes')).stdout).toMatch(/^Removed \d snapshots\.$/m);
     expect(await okJson('snapshots', 'files')).toHaveLength(1);
     expect((await ok('forget', 'files', '--yes')).stdout).toContain('Nothing to remove');
+  });
+
+  test('gives the space of what was forgotten back, after a preview', async () => {
+    const preview = prunePreviewSchema.parse(await okJson('prune', '--dry-run'));
+    expect(preview).toMatchObject({ snapshots: 1 });
+    expect(preview.freedBytes).toBeGreaterThan(0);
+    expect((await ok('prune', '--dry-run')).stdout).toMatch(/^Used: +.* by 1 snapshot; stays$[^]* would be freed\.$/m);
+    expect((await lab.run(['prune', '--json'])).exitCode).toBe(2);
+    const job = jobSchema.parse(await okJson('prune', '--yes'));
+    expect(job).toMatchObject({ type: 'prune', state: 'succeeded', appId: null, result: { type: 'prune' } });
+    expect((await ok('prune', '--yes')).stdout).toContain('Nothing to free');
+    expect(await okJson('snapshots', 'files')).toHaveLength(1);
+  });
+
+  test('is looked into, and files and folders are taken out', async () => {
+    expect((await ok('ls', 'files')).stdout).toMatch(/^ +- +\d{4}-.* volumes\/$/m);
+    const folder = snapshotFolderSchema.parse(await okJson('ls', 'files', 'latest', '/volumes/files'));
+    expect(folder.entries.map(({ name, bytes }) => [name, bytes])).toContainEqual(['invoice.txt', 5]);
+    expect((await lab.run(['ls', 'files', 'latest', '/nothing'])).stderr).toContain('[PATH_NOT_FOUND]');
+
+    const path = '/volumes/files/invoice.txt';
+    expect((await ok('download', 'files', 'latest', path)).stdout).toBe('paid\n');
+    const taken = lab.path('taken.txt');
+    expect((await ok('download', 'files', 'latest', path, '-o', taken)).stdout).toContain('5 B');
+    expect(await readFile(taken, 'utf8')).toBe('paid\n');
+    const archive = lab.path('taken.tar');
+    expect(await okJson('download', 'files', 'latest', '/volumes/files', '-o', archive)).toMatchObject({
+      file: archive,
+    });
+    expect(spawnSync('tar', ['-xOf', archive, 'invoice.txt']).stdout.toString()).toBe('paid\n');
+    expect((await lab.run(['download', 'files', 'latest', path, '--json'])).exitCode).toBe(2);
+    const missing = await lab.run(['download', 'files', 'latest', '/nothing', '-o', lab.path('not-made')]);
+    expect(missing.stderr).toContain('[PATH_NOT_FOUND]');
+    expect(await readdir(lab.folder)).not.toContain('not-made');
   });
 
   test('leaves jobs behind that can be looked at', async () => {

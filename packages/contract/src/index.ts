@@ -55,6 +55,14 @@ export {
   type RetentionPreview,
 } from './snapshot.ts';
 export {
+  snapshotEntrySchema,
+  snapshotFolderSchema,
+  downloadFormatSchema,
+  type SnapshotEntry,
+  type SnapshotFolder,
+  type DownloadFormat,
+} from './snapshot-files.ts';
+export {
   restoreStepSchema,
   restorePlanSchema,
   restoreRequestSchema,
@@ -69,6 +77,8 @@ export {
   jobTypeSchema,
   jobStateSchema,
   jobProgressSchema,
+  checkScopeSchema,
+  jobResultSchema,
   jobSchema,
   jobLogLineSchema,
   jobDetailsSchema,
@@ -76,11 +86,21 @@ export {
   type JobType,
   type JobState,
   type JobProgress,
+  type CheckScope,
+  type JobResult,
   type Job,
   type JobLogLine,
   type JobDetails,
   type VarveEvent,
 } from './job.ts';
+export {
+  maintenanceSettingsSchema,
+  prunePreviewSchema,
+  maintenanceSchema,
+  type MaintenanceSettings,
+  type PrunePreview,
+  type Maintenance,
+} from './maintenance.ts';
 export {
   repositoryInfoSchema,
   recoveryKitSchema,

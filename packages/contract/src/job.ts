@@ -1,9 +1,9 @@
 // Jobs: every run of anything that takes time, with progress, log and result.
 
 import { z } from 'zod';
-import { appIdSchema, snapshotIdSchema, timeSchema } from './primitives.ts';
+import { appIdSchema, bytesSchema, snapshotIdSchema, timeSchema } from './primitives.ts';
 
-export const jobTypeSchema = z.enum(['snapshot', 'restore', 'forget', 'check']).meta({ id: 'JobType' });
+export const jobTypeSchema = z.enum(['snapshot', 'restore', 'forget', 'check', 'prune']).meta({ id: 'JobType' });
 export type JobType = z.infer<typeof jobTypeSchema>;
 
 export const jobStateSchema = z
@@ -27,6 +27,51 @@ export const jobProgressSchema = z
   .meta({ id: 'JobProgress' });
 export type JobProgress = z.infer<typeof jobProgressSchema>;
 
+/** What a check reads of the data: nothing, everything, or one of several parts that together are everything. */
+export const checkScopeSchema = z
+  .discriminatedUnion('data', [
+    z.strictObject({ data: z.literal('none') }),
+    z.strictObject({ data: z.literal('all') }),
+    z.strictObject({ data: z.literal('part'), part: z.number().int().min(1), parts: z.number().int().min(2).max(256) }),
+  ])
+  .meta({ id: 'CheckScope' });
+export type CheckScope = z.infer<typeof checkScopeSchema>;
+
+/** What a job found or did, as far as it got; also of a failed one. */
+export const jobResultSchema = z
+  .discriminatedUnion('type', [
+    z.strictObject({
+      type: z.literal('check'),
+      scope: checkScopeSchema,
+      snapshots: z.number().int().nonnegative(),
+      packs: z.number().int().nonnegative(),
+      bytesRead: bytesSchema,
+      errors: z.number().int().nonnegative(),
+      warnings: z.number().int().nonnegative(),
+      /** Files and folders of snapshots that damage has reached, over all snapshots. */
+      affectedCount: z.number().int().nonnegative(),
+      /** The first of them, those of the newest snapshot in front. */
+      affected: z.array(
+        z.strictObject({
+          snapshotId: snapshotIdSchema,
+          path: z.string(),
+          type: z.enum(['file', 'folder']),
+          reason: z.string(),
+        }),
+      ),
+    }),
+    z.strictObject({
+      type: z.literal('prune'),
+      packsRemoved: z.number().int().nonnegative(),
+      bytesRemoved: bytesSchema,
+      /** Packs that what is used of others was copied into. */
+      packsWritten: z.number().int().nonnegative(),
+      bytesWritten: bytesSchema,
+    }),
+  ])
+  .meta({ id: 'JobResult' });
+export type JobResult = z.infer<typeof jobResultSchema>;
+
 export const jobSchema = z
   .strictObject({
     id: z.string(),
@@ -43,6 +88,8 @@ export const jobSchema = z
     snapshotId: snapshotIdSchema.nullable(),
     error: z.strictObject({ code: z.string(), message: z.string(), hint: z.string().nullable() }).nullable(),
     problems: z.array(z.strictObject({ path: z.string(), message: z.string() })),
+    /** Of checks and prunes; null for others, and when the job did not get that far. */
+    result: jobResultSchema.nullable(),
   })
   .meta({ id: 'Job' });
 export type Job = z.infer<typeof jobSchema>;

@@ -1,6 +1,7 @@
 // Everything about the installation itself: the repository, alerts, settings, accounts, checks by `doctor`, errors.
 
 import { z } from 'zod';
+import { maintenanceSettingsSchema } from './maintenance.ts';
 import { appIdSchema, timeSchema } from './primitives.ts';
 
 export const repositoryInfoSchema = z
@@ -72,12 +73,21 @@ export type EmailSettings = z.infer<typeof emailSettingsSchema>;
 
 /** Settings as read; the SMTP password is never sent back, only whether there is one. */
 export const settingsSchema = z
-  .strictObject({ email: emailSettingsSchema.prefault({}), emailPasswordSet: z.boolean() })
+  .strictObject({
+    email: emailSettingsSchema.prefault({}),
+    emailPasswordSet: z.boolean(),
+    maintenance: maintenanceSettingsSchema.prefault({}),
+  })
   .meta({ id: 'Settings' });
 export type Settings = z.infer<typeof settingsSchema>;
 
+/** What is absent stays as it is; an empty password removes the one that is set. */
 export const settingsUpdateSchema = z
-  .strictObject({ email: emailSettingsSchema, emailPassword: z.string().max(1000).optional() })
+  .strictObject({
+    email: emailSettingsSchema.optional(),
+    emailPassword: z.string().max(1000).optional(),
+    maintenance: maintenanceSettingsSchema.optional(),
+  })
   .meta({ id: 'SettingsUpdate' });
 export type SettingsUpdate = z.infer<typeof settingsUpdateSchema>;
 

@@ -12,7 +12,14 @@ export type { Snapshot, SnapshotSummary } from './snapshot/snapshot.ts';
 export { matchesFilter, type SnapshotFilter } from './snapshot/find-snapshot.ts';
 export { groupSnapshots, parseGroupBy, type GroupField, type SnapshotGroup } from './snapshot/snapshot-groups.ts';
 export type { KeyDerivation } from './store/key-file.ts';
-export { lockRepository, unlockRepository, type LockOptions, type RepositoryLock } from './lock/repository-lock.ts';
+export {
+  lockRepository,
+  removeDeadLocks,
+  unlockRepository,
+  type LockOptions,
+  type RepositoryLock,
+} from './lock/repository-lock.ts';
+export type { LockOwnerOptions, LockProcess } from './lock/process-identity.ts';
 export { planRetention, type KeptSnapshot, type RetentionPlan, type RetentionPolicy } from './snapshot/retention.ts';
 export { planForget, type ForgetGroup, type ForgetRules, type GroupBy } from './snapshot/plan-forget.ts';
 export { checkRepository, type CheckOptions, type CheckReport } from './check/check-repository.ts';

@@ -8,7 +8,7 @@ import { lockRepository, openRepository, unlockRepository, type LockOptions, typ
 import { FaultyStorage } from '@varve/testing';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { encodeLock, type LockInfo } from '../src/lock/lock-file.ts';
-import { isOwnDeadLock, isStaleLock, thisProcess } from '../src/lock/process-identity.ts';
+import { isOwnDeadLock, isStaleLock, thisProcess, type LockProcess } from '../src/lock/process-identity.ts';
 import { resticLockTimes } from '../src/lock/repository-lock.ts';
 import { formatGoTime } from '../src/store/go-time.ts';
 import { resticMissing, resticPassword, ScratchFolder } from './restic-oracle.ts';
@@ -291,8 +291,22 @@ describe('a lock of our own', () => {
     expect(await isDead({})).toBe(false);
     expect(await isDead({ owner: { ...self.owner, started: '1' } })).toBe(true);
     expect(await isDead({ pid: await deadPid() })).toBe(true);
-    expect(await isDead({ owner: { ...self.owner, boot: 'earlier' } })).toBe(true);
+    // From before this run of the system; a younger one is of a copy of this machine that runs elsewhere.
+    const earlier = { ...lock, owner: { ...self.owner, boot: 'earlier' } };
+    expect(await isOwnDeadLock(earlier, self, { ageMs: 60_001, uptimeMs: 60_000 })).toBe(true);
+    expect(await isOwnDeadLock(earlier, self, { ageMs: 60_000, uptimeMs: 60_000 })).toBe(false);
     expect(await isDead({ owner: { ...self.owner, pidSpace: 'pid:[1]' } })).toBe(false);
+    for (const isRunning of [true, false]) {
+      const asked: LockProcess[] = [];
+      const knowing = { ...self, isRunning: async (one: LockProcess) => asked.push(one) > 0 && isRunning };
+      const elsewhere = { ...lock, pid: 7, owner: { ...self.owner, pidSpace: 'pid:[1]', started: '99' } };
+      expect(await isOwnDeadLock(elsewhere, knowing, { ageMs: 1000 })).toBe(!isRunning);
+      expect(asked).toEqual([{ boot: self.owner.boot, pidSpace: 'pid:[1]', pid: 7, started: '99' }]);
+      // Of this space of process ids, and of others, nobody needs to be asked.
+      expect(await isOwnDeadLock(lock, knowing, { ageMs: 1000 })).toBe(false);
+      expect(await isOwnDeadLock({ ...elsewhere, hostname: 'other' }, knowing, { ageMs: 1000 })).toBe(false);
+      expect(asked).toHaveLength(1);
+    }
     expect(await isDead({ owner: { ...self.owner, pidSpace: 'pid:[1]' } }, 31 * 60_000)).toBe(true);
     expect(await isDead({ owner: { ...self.owner, id: 'other', started: '1' } }, 31 * 60_000)).toBe(false);
     expect(await isDead({ owner: undefined, pid: await deadPid() }, 31 * 60_000)).toBe(false);

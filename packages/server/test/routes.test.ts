@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { silentLogger, systemClock } from '@varve/base';
-import { storageCheckSchema } from '@varve/contract';
+import { jobSchema, maintenanceSchema, prunePreviewSchema, settingsSchema, storageCheckSchema } from '@varve/contract';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { openAccounts } from '../src/accounts/accounts.ts';
 import { createHttpApp } from '../src/http-app.ts';
@@ -200,5 +200,30 @@ describe('the test of the storage', () => {
       body: '{}',
     });
     expect(response.status).toBe(401);
+  });
+});
+
+describe('the care of the repository', () => {
+  test('is described, previewed and done, one job at a time', async () => {
+    const maintenance = await it.call('GET', '/api/repository/maintenance');
+    expect(maintenanceSchema.parse(await maintenance.json())).toMatchObject({
+      prune: { pendingSince: null, nextAt: null, last: null },
+      check: { nextScope: { data: 'part', part: 1, parts: 4 }, last: null },
+    });
+    const preview = await it.call('POST', '/api/repository/prune/preview', {});
+    expect(prunePreviewSchema.parse(await preview.json())).toMatchObject({ snapshots: 0, freedBytes: 0 });
+    const started = await it.call('POST', '/api/repository/prune', {});
+    expect(started.status).toBe(202);
+    const job = jobSchema.parse(await started.json());
+    expect(job).toMatchObject({ type: 'prune', appId: null, requestedBy: 'user:Ana' });
+    expect(await it.varve.waitForJob(job.id)).toMatchObject({ state: 'succeeded' });
+  });
+
+  test('is set beside e-mail, and each without the other', async () => {
+    const wanted = { prune: false, check: true, checkEveryDays: 30, readDataDays: 0 };
+    const answer = await it.call('PUT', '/api/settings', { maintenance: wanted });
+    expect(settingsSchema.parse(await answer.json())).toMatchObject({ email: { enabled: false }, maintenance: wanted });
+    const wrong = await it.call('PUT', '/api/settings', { maintenance: { ...wanted, checkEveryDays: 0 } });
+    expect(await errorCode(wrong)).toBe('USAGE_INVALID');
   });
 });

@@ -6,7 +6,17 @@ import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { extname, join, normalize } from 'node:path';
-import type { Job, JobDetails, Policy, RestorePlan, VarveEvent, StorageCheck } from '@varve/contract';
+import type {
+  Job,
+  JobDetails,
+  Policy,
+  PrunePreview,
+  RestorePlan,
+  SnapshotEntry,
+  SnapshotFolder,
+  StorageCheck,
+  VarveEvent,
+} from '@varve/contract';
 import { storageCheckSchema } from '@varve/contract';
 import { makeFixtures, makeManifest, makePlan } from './fixtures.ts';
 import type { Fixtures } from './fixtures.ts';
@@ -212,6 +222,12 @@ function answerTo(state: State, line: string, query: URLSearchParams, body: unkn
       return { body: scenario === 'full' ? repositoryInfo(state) : null };
     case 'POST /repository/check':
       return { status: 202, body: fixtures.jobs.find(({ id }) => id === 'job-check') };
+    case 'GET /repository/maintenance':
+      return { body: scenario === 'full' ? fixtures.maintenance : null };
+    case 'POST /repository/prune/preview':
+      return { body: prunePreview };
+    case 'POST /repository/prune':
+      return { status: 202, body: playJob(state, 'prune', null, ['prune-find', 'prune-repack', 'prune-remove']) };
     case 'POST /repository/test':
       return { events: storageChecks };
     case 'POST /repository/recovery-kit':
@@ -229,15 +245,15 @@ function answerTo(state: State, line: string, query: URLSearchParams, body: unkn
     case 'GET /doctor':
       return { body: fixtures.doctor };
     default:
-      return answerToOne(state, line, body);
+      return answerToOne(state, line, query, body);
   }
 }
 
 /** Requests about one app, snapshot or job. */
-function answerToOne(state: State, line: string, body: unknown): Answer {
+function answerToOne(state: State, line: string, query: URLSearchParams, body: unknown): Answer {
   const { fixtures } = state;
   const [method, path = ''] = line.split(' ');
-  const [, area, id = '', part, partId] = path.split('/');
+  const [, area, id = '', part, partId, action] = path.split('/');
   if (area === 'jobs') {
     const details = detailsOf(state, id);
     if (details === undefined) return notFound('JOB_NOT_FOUND');
@@ -260,6 +276,7 @@ function answerToOne(state: State, line: string, body: unknown): Answer {
   const wanted = partId ?? (body as { snapshotId: string }).snapshotId;
   const snapshot = snapshots.find((one) => one.id === wanted);
   if (snapshot === undefined) return notFound('SNAPSHOT_NOT_FOUND');
+  if (part === 'snapshots' && action === 'files') return { body: folderOf(snapshot.id, query.get('path') ?? '/') };
   if (part === 'snapshots') return { body: { snapshot, manifest: makeManifest(overview.app, snapshot) } };
   const request = body as { safetySnapshot: boolean; components?: string[] };
   const plan = makePlan(overview.app, snapshot, {
@@ -268,6 +285,37 @@ function answerToOne(state: State, line: string, body: unknown): Answer {
   });
   if (part === 'restore-plans') return { body: plan };
   return { status: 202, body: playJob(state, 'restore', id, stepNames(plan)) };
+}
+
+/** The same few things in every folder but the top one. */
+function folderOf(snapshotId: string, path: string): SnapshotFolder {
+  const modifiedAt = '2026-11-20T08:15:00.000Z';
+  const at = (name: string): string => `${path === '/' ? '' : path}/${name}`;
+  const entry = (name: string, changes: Partial<SnapshotEntry>): SnapshotEntry => ({
+    name,
+    path: at(name),
+    type: 'file',
+    bytes: null,
+    modifiedAt,
+    target: null,
+    ...changes,
+  });
+  const folder = { type: 'folder' } as const;
+  const entries =
+    path === '/'
+      ? [
+          ...['code', 'config', 'databases', 'volumes'].map((name) => entry(name, folder)),
+          entry('manifest.json', { bytes: 4_812 }),
+        ]
+      : [
+          entry('filestore', folder),
+          entry('sessions', { ...folder, modifiedAt: null }),
+          entry('Facturas de proveedores 2026, segundo trimestre (definitivo, revisado).xlsx', { bytes: 1_204_224 }),
+          entry('current', { type: 'link', target: '../releases/18.0.4' }),
+          entry('odoo.log', { bytes: 734_003_200 }),
+          entry('queue.sock', { type: 'other' }),
+        ];
+  return { snapshotId, path, total: path === '/' ? entries.length : 1206, entries };
 }
 
 function stepNames(plan: RestorePlan): string[] {
@@ -292,7 +340,7 @@ function detailsOf(state: State, jobId: string): JobDetails | undefined {
 const stepMs = 250;
 
 /** Plays a job: one step after the other, with bytes and a log line each. */
-function playJob(state: State, type: Job['type'], appId: string, steps: readonly string[]): Job {
+function playJob(state: State, type: Job['type'], appId: string | null, steps: readonly string[]): Job {
   const now = new Date().toISOString();
   const job: Job = {
     id: `played-${state.details.size + 1}`,
@@ -307,6 +355,7 @@ function playJob(state: State, type: Job['type'], appId: string, steps: readonly
     snapshotId: null,
     error: null,
     problems: [],
+    result: null,
   };
   state.details.set(job.id, { job, log: [] });
   for (const [index, step] of steps.entries()) {
@@ -389,4 +438,19 @@ const settings = {
     language: 'es',
   },
   emailPasswordSet: true,
+  maintenance: { prune: true, check: true, checkEveryDays: 7, readDataDays: 28 },
+};
+
+const prunePreview: PrunePreview = {
+  snapshots: 34,
+  sizeBytes: 48_200_000_000,
+  sizeAfterBytes: 41_700_000_000,
+  freedBytes: 6_500_000_000,
+  usedBytes: 40_100_000_000,
+  unusedAfterBytes: 1_600_000_000,
+  maxUnusedPercent: 5,
+  remove: { packs: 301, bytes: 5_050_000_000 },
+  repack: { packs: 122, bytes: 2_040_000_000, unusedBytes: 1_420_000_000 },
+  unreferenced: { packs: 2, bytes: 30_000_000 },
+  keptPacks: 2410,
 };

@@ -9,6 +9,7 @@ import type {
   DiscoveredApp,
   DoctorCheck,
   Job,
+  Maintenance,
   Manifest,
   Protection,
   RestorePlan,
@@ -22,6 +23,7 @@ export interface Fixtures {
   readonly overviews: AppOverview[];
   readonly snapshots: Map<string, AppSnapshot[]>;
   readonly jobs: Job[];
+  readonly maintenance: Maintenance;
   readonly alerts: Alert[];
   readonly discovered: DiscoveredApp[];
   readonly doctor: DoctorCheck[];
@@ -152,6 +154,7 @@ function finishedJob(appId: string, time: number, changes: Partial<Job> = {}): J
     snapshotId: hexId(`${appId} ${time}`),
     error: null,
     problems: [],
+    result: null,
     ...changes,
   };
 }
@@ -258,13 +261,81 @@ export function makeFixtures(now: number): Fixtures {
       problems: [{ path: '/data/ana/files/locked.docx', message: 'permission denied' }],
       requestedBy: 'cli',
     }),
-    {
-      ...finishedJob('nextcloud', now - 60 * hourMs, { type: 'check', snapshotId: null, id: 'job-check' }),
-      appId: null,
-    },
+    ...repositoryJobs(now),
     ...odooJobs(now),
   ].toSorted((a, b) => Date.parse(b.createdAt) - Date.parse(a.createdAt));
-  return { overviews, snapshots, jobs, alerts: makeAlerts(now), discovered: makeDiscovered(), doctor: makeDoctor() };
+  const maintenance: Maintenance = {
+    prune: {
+      pendingSince: iso(now - 2 * hourMs),
+      nextAt: iso(now + 9 * hourMs),
+      last: jobs.find(({ id }) => id === 'job-prune') ?? null,
+    },
+    check: {
+      nextAt: iso(now + 4 * dayMs),
+      nextScope: { data: 'part', part: 3, parts: 4 },
+      last: jobs.find(({ id }) => id === 'job-check') ?? null,
+    },
+  };
+  return {
+    overviews,
+    snapshots,
+    jobs,
+    maintenance,
+    alerts: makeAlerts(now),
+    discovered: makeDiscovered(),
+    doctor: makeDoctor(),
+  };
+}
+
+/** A check that found nothing, one that found damage, a prune. */
+function repositoryJobs(now: number): Job[] {
+  const check = {
+    type: 'check' as const,
+    snapshots: 34,
+    packs: 2833,
+    errors: 0,
+    warnings: 0,
+    affectedCount: 0,
+    affected: [],
+  };
+  const of = (time: number, changes: Partial<Job>): Job => ({
+    ...finishedJob('nextcloud', time, { snapshotId: null, ...changes }),
+    appId: null,
+  });
+  const reason = 'bytes of it are damaged (blob 5c3a1f0b99)';
+  const paths = ['2f/2f81c04d8e', '9a/9ab2774f10'].map((name) => `/volumes/web-data/filestore/ferreteria/${name}`);
+  const affected = paths.flatMap((path) =>
+    ['a', 'b', 'c'].map((id) => ({ snapshotId: hexId(id), path, type: 'file' as const, reason })),
+  );
+  return [
+    of(now - 60 * hourMs, {
+      type: 'check',
+      id: 'job-check',
+      result: { ...check, scope: { data: 'part', part: 2, parts: 4 }, bytesRead: 12_000_000_000 },
+    }),
+    of(now - 9 * dayMs, {
+      type: 'check',
+      id: 'job-damage',
+      state: 'failed',
+      error: {
+        code: 'REPOSITORY_DAMAGED',
+        message: `The check found 2 errors in the repository. Affected: 6 files and folders, among them ${paths.join(', ')}.`,
+        hint: 'The job lists what damage has reached. Copy the repository, then see the repairs of varve repo.',
+      },
+      result: { ...check, scope: { data: 'all' }, bytesRead: 48_200_000_000, errors: 2, affectedCount: 6, affected },
+    }),
+    of(now - 15 * hourMs, {
+      type: 'prune',
+      id: 'job-prune',
+      result: {
+        type: 'prune',
+        packsRemoved: 240,
+        bytesRemoved: 4_100_000_000,
+        packsWritten: 20,
+        bytesWritten: 320_000_000,
+      },
+    }),
+  ];
 }
 
 function makeAlerts(now: number): Alert[] {

@@ -128,17 +128,35 @@ describe.skipIf(missing.length > 0)(
           act: (page) => openDialog(page, '[aria-labelledby=policy-title] dd button'),
         },
         { name: 'snapshot', path: `/apps/ferreteria/snapshots/${named}` },
+        {
+          name: 'snapshot-files',
+          path: `/apps/ferreteria/snapshots/${named}`,
+          act: async (page) => {
+            for (const name of ['volumes', 'filestore']) await page.getByRole('button', { name, exact: true }).click();
+            await page.locator('[aria-current=location]', { hasText: 'filestore' }).waitFor();
+            await page.waitForFunction(() => document.querySelector('.shimmer') === null);
+          },
+        },
         { name: 'snapshot-partial', path: `/apps/ferreteria/snapshots/${partial}` },
         { name: 'restore', path: `/apps/ferreteria/snapshots/${named}/restore` },
         { name: 'jobs', path: '/jobs' },
         { name: 'job-running', path: '/jobs/job-running' },
         { name: 'job-restored', path: '/jobs/job-restored' },
         { name: 'job-failed', path: `/jobs/${await failedJobId()}` },
+        { name: 'job-check', path: '/jobs/job-check' },
+        { name: 'job-damage', path: '/jobs/job-damage' },
+        { name: 'job-prune', path: '/jobs/job-prune' },
         { name: 'add-docker', path: '/apps/add' },
         { name: 'add-host', path: '/apps/add?kind=host' },
         { name: 'alerts', path: '/alerts' },
         { name: 'settings', path: '/settings' },
         { name: 'recovery-kit', path: '/settings#recovery-kit', act: showKit },
+        { name: 'free-space', path: '/settings', act: (page) => openDialog(page, '.lucide-recycle') },
+        {
+          name: 'maintenance-dialog',
+          path: '/settings',
+          act: (page) => openDialog(page, '.lucide-sliders-horizontal'),
+        },
         { name: 'account-menu', path: '/', act: (page) => page.locator('header button').last().click() },
         { name: 'not-found', path: '/nowhere' },
         { name: 'app-unknown', path: '/apps/unknown' },

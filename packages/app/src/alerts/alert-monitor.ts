@@ -8,6 +8,7 @@ import type { SnapshotStore } from '../apps/snapshot-store.ts';
 import type { JobStore } from '../jobs/job-store.ts';
 import type { SettingsStore } from '../settings/settings-store.ts';
 import { wantedAlerts, type AppFacts } from './alert-rules.ts';
+import { unresolvedCheck } from './unresolved-check.ts';
 import type { AlertStore, DueNotice } from './alert-store.ts';
 import { letterOf } from './alert-texts.ts';
 import { sendLetter } from './mailer.ts';
@@ -17,6 +18,8 @@ const retryDelaysMs = [minuteMs, 5 * minuteMs, 15 * minuteMs, 60 * minuteMs];
 /** A notice that something is solved is not worth more tries than this. */
 const maxSolvedAttempts = 10;
 const claimMs = 10 * minuteMs;
+/** About as many as run in a year. */
+const checksLookedAt = 100;
 
 interface AlertMonitorOptions {
   readonly apps: AppStore;
@@ -38,9 +41,11 @@ export class AlertMonitor {
 
   /** Opens and closes alerts so that they say what is true now. */
   async evaluate(): Promise<void> {
-    const { apps, alerts, clock } = this.#options;
+    const { apps, alerts, jobs, clock } = this.#options;
     const facts = await Promise.all((await apps.list()).map((app) => this.#factsOf(app)));
-    const repositoryJobs = await this.#lastJobs(null);
+    const repositoryJobs = (await this.#lastJobs(null)).filter(({ type }) => type !== 'check');
+    const check = unresolvedCheck(await jobs.newestOfRepository('check', checksLookedAt));
+    if (check) repositoryJobs.push(check);
     await alerts.reconcile(wantedAlerts({ apps: facts, repositoryJobs, now: clock.now() }));
   }
 

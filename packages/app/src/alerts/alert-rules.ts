@@ -6,6 +6,8 @@ import { isLate } from '../apps/protection.ts';
 import { intervalMs } from '../schedule/cron.ts';
 
 const hourMs = 3_600_000;
+/** Damaged files that an alert names. */
+const namedPaths = 20;
 /** A restore is not repeated by itself, so its failure stops being news after this time. */
 const restoreNewsMs = 7 * 24 * hourMs;
 /** A first snapshot may take this long after its time before it counts as missing. */
@@ -19,6 +21,8 @@ export interface AlertFacts {
   readonly jobType?: JobType | undefined;
   readonly errorMessage?: string | undefined;
   readonly hint?: string | undefined;
+  /** Paths of files that damage has reached, the first of them. */
+  readonly affected?: readonly string[] | undefined;
   readonly limitHours?: number | undefined;
   /** RFC 3339. */
   readonly since?: string | undefined;
@@ -52,10 +56,17 @@ function failedJobAlert(job: Job, app: App | undefined, now: Date): WantedAlert[
         jobType: job.type,
         errorMessage: job.error?.message,
         hint: job.error?.hint ?? undefined,
+        affected: affectedPaths(job),
         since: job.finishedAt ?? job.createdAt,
       },
     },
   ];
+}
+
+/** Each path once, however many snapshots hold it. */
+function affectedPaths({ result }: Job): readonly string[] | undefined {
+  if (result?.type !== 'check' || result.affected.length === 0) return undefined;
+  return [...new Set(result.affected.map(({ path }) => path))].slice(0, namedPaths);
 }
 
 /** How long an app may be without its first snapshot. */

@@ -15,6 +15,7 @@ interface Texts {
   readonly solvedAdvice: string;
   readonly reason: string;
   readonly hint: string;
+  readonly affected: string;
   readonly since: Readonly<Record<AlertCode, string>>;
   readonly host: string;
   readonly testSubject: string;
@@ -28,6 +29,7 @@ const english: Texts = {
     restore: (app) => `The restore of ${app} failed`,
     forget: (app) => `Old snapshots of ${app} could not be removed`,
     check: () => 'The check of the repository failed',
+    prune: () => 'Unused space of the repository could not be given back',
   },
   noBackup: (app) => `${app} has no backup yet`,
   backupLate: (app, hours) => `${app} has had no backup for more than ${hours} hours`,
@@ -44,6 +46,7 @@ const english: Texts = {
   solvedAdvice: 'The reason for this alert is gone. There is nothing to do.',
   reason: 'Reason',
   hint: 'What to do',
+  affected: 'Files that damage has reached (the job lists them all)',
   since: {
     'job-failed': 'Failed at',
     'no-backup': 'Added at',
@@ -62,6 +65,7 @@ const spanish: Texts = {
     restore: (app) => `La restauración de ${app} ha fallado`,
     forget: (app) => `No se han podido eliminar las instantáneas antiguas de ${app}`,
     check: () => 'La comprobación del repositorio ha fallado',
+    prune: () => 'No se ha podido liberar el espacio sin uso del repositorio',
   },
   noBackup: (app) => `${app} todavía no tiene ninguna copia de seguridad`,
   backupLate: (app, hours) => `${app} lleva más de ${hours} horas sin copia de seguridad`,
@@ -78,6 +82,7 @@ const spanish: Texts = {
   solvedAdvice: 'El motivo de esta alerta ha desaparecido. No hay que hacer nada.',
   reason: 'Motivo',
   hint: 'Qué hacer',
+  affected: 'Archivos a los que alcanza el daño (la tarea los indica todos)',
   since: {
     'job-failed': 'Falló el',
     'no-backup': 'Añadida el',
@@ -149,6 +154,9 @@ export function letterOf(alert: AlertText & { readonly isSolved: boolean; readon
     ...(facts.since === undefined ? [] : [`${text.since[code]}: ${dateText(facts.since, text.locale)} UTC`]),
     ...(facts.errorMessage === undefined || alert.isSolved ? [] : [`${text.reason}: ${facts.errorMessage}`]),
     ...(facts.hint === undefined || alert.isSolved ? [] : [`${text.hint}: ${facts.hint}`]),
+    ...(facts.affected === undefined || alert.isSolved
+      ? []
+      : ['', `${text.affected}:`, ...facts.affected.map((path) => `- ${path}`), '']),
     `${text.host}: ${alert.hostName}`,
     '',
     alert.isSolved ? text.solvedAdvice : text.advice[code],

@@ -1,6 +1,6 @@
 // The catalogue's copy of the snapshots in the repository, so that lists need no repository.
 
-import { AppError } from '@varve/base';
+import { AppError, type Clock } from '@varve/base';
 import type { AppSnapshot } from '@varve/contract';
 import { noteChange } from '../catalogue/changes.ts';
 import type { Catalogue, CatalogueQueries } from '../catalogue/catalogue.ts';
@@ -31,9 +31,11 @@ function insert(queries: CatalogueQueries, repositoryId: string, snapshot: AppSn
 
 export class SnapshotStore {
   readonly #catalogue: Catalogue;
+  readonly #clock: Clock;
 
-  constructor(catalogue: Catalogue) {
-    this.#catalogue = catalogue;
+  constructor(options: { readonly catalogue: Catalogue; readonly clock: Clock }) {
+    this.#catalogue = options.catalogue;
+    this.#clock = options.clock;
   }
 
   /** Adds snapshots; those that are known are replaced. */
@@ -45,7 +47,7 @@ export class SnapshotStore {
     });
   }
 
-  /** Forgets snapshots that are gone from the repository. Idempotent. */
+  /** Forgets snapshots that are gone from the repository, and notes that it has space to give back. Idempotent. */
   async remove(repositoryId: string, ids: readonly string[]): Promise<void> {
     if (ids.length === 0) return;
     await this.#catalogue.write(async (queries) => {
@@ -60,6 +62,9 @@ export class SnapshotStore {
         if (row) apps.add(row.app_id);
       }
       for (const appId of apps) await noteChange(queries, 'app', appId);
+      if (apps.size === 0) return;
+      const forgotten_at = this.#clock.now().toISOString();
+      await queries.updateTable('repositories').set({ forgotten_at }).where('id', '=', repositoryId).execute();
     });
   }
 

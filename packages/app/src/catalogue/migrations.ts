@@ -110,6 +110,18 @@ const migrations: readonly string[] = [
 
   CREATE TABLE claims (name TEXT NOT NULL PRIMARY KEY, owner_json TEXT NOT NULL, until_ms INTEGER NOT NULL) STRICT;
   `,
+  `
+  ALTER TABLE jobs ADD COLUMN result_json TEXT;
+
+  ALTER TABLE repositories ADD COLUMN forgotten_at TEXT;
+  ALTER TABLE repositories ADD COLUMN data_checks INTEGER NOT NULL DEFAULT 0;
+  UPDATE repositories SET forgotten_at = (SELECT max(finished_at) FROM jobs WHERE type = 'forget');
+
+  -- One job for the repository at a time, whatever it is: a check and a prune would only be in each other's way.
+  DROP INDEX jobs_one_without_app;
+  CREATE UNIQUE INDEX jobs_one_without_app ON jobs (ifnull(app_id, ''))
+    WHERE app_id IS NULL AND state IN ('queued', 'running');
+  `,
 ];
 
 /** Schema number that this Varve writes. */

@@ -16,6 +16,10 @@ interface RepositoriesTable {
   location: string;
   created_at: string;
   recovery_kit_confirmed_at: string | null;
+  /** When the last snapshot left it, whoever removed it; null when nothing did since the last prune. */
+  forgotten_at: Generated<string | null>;
+  /** Parts of the data that scheduled checks have read and found good; tells which is next. */
+  data_checks: Generated<number>;
 }
 
 interface AppsTable {
@@ -53,6 +57,7 @@ interface JobsTable {
   snapshot_id: string | null;
   error_json: string | null;
   problems_json: Generated<string>;
+  result_json: Generated<string | null>;
   /** The process that runs it. */
   owner_json: string;
   /** Milliseconds since 1970 until which the owner is known to be alive. */

@@ -2,7 +2,7 @@
 // no longer ours in the database is aborted; a request to cancel from any process reaches it with the next heartbeat.
 
 import { AppError, Limiter, messageOf, type Clock, type Logger } from '@varve/base';
-import type { Job } from '@varve/contract';
+import type { Job, JobResult } from '@varve/contract';
 import type { Catalogue } from '../catalogue/catalogue.ts';
 import type { JobLog } from './job-log.ts';
 import { JobWriter, endOfError, endOfOutcome, type JobWork } from './job-run.ts';
@@ -11,6 +11,7 @@ import type { ProcessOwner } from './process-owner.ts';
 import { stoppedJournal } from './stopped-journal.ts';
 
 const heartbeatMs = 5000;
+/** Of apps. A job for the repository has a place of its own: it may have to wait for those to end. */
 const parallelJobs = 2;
 
 interface JobEngineOptions {
@@ -51,6 +52,7 @@ function lostReason(): AppError {
 export class JobEngine {
   readonly #options: JobEngineOptions;
   readonly #limiter = new Limiter(parallelJobs);
+  readonly #repositoryLimiter = new Limiter(1);
   readonly #running = new Map<string, RunningJob>();
   /** Ends that the database did not take (a full disk): tried again with each heartbeat. */
   readonly #unsaved = new Map<string, JobEnd>();
@@ -84,7 +86,8 @@ export class JobEngine {
       },
       { once: true },
     );
-    await this.#limiter.run(async () => {
+    const limiter = job.appId === null ? this.#repositoryLimiter : this.#limiter;
+    await limiter.run(async () => {
       isStarted = true;
       await (ending ?? this.#run(job, abort, work));
     });
@@ -99,11 +102,7 @@ export class JobEngine {
     const job = await this.#add(input);
     if (job) return job;
     const active = await this.#options.jobs.active();
-    const busy = active.find((other) =>
-      input.appId === null
-        ? other.job.appId === null && other.job.type === input.type
-        : other.job.appId === input.appId,
-    );
+    const busy = active.find((other) => other.job.appId === input.appId);
     const what = input.appId === null ? 'The repository' : `The app ${input.appId}`;
     throw new AppError(
       'APP_BUSY',
@@ -139,10 +138,12 @@ export class JobEngine {
     const { signal } = abort;
     const writer = new JobWriter({ jobId: job.id, jobs, log, clock, logger });
     let end: JobEnd;
+    let result: JobResult | undefined;
+    const setResult = (found: JobResult): void => void (result = found);
     try {
       if (!(await jobs.markRunning(job.id))) throw lostReason();
       const stopped = stoppedJournal({ catalogue, clock, jobId: job.id });
-      end = endOfOutcome(await work({ job, signal, stopped, log: writer.log, report: writer.report }));
+      end = endOfOutcome(await work({ job, signal, stopped, setResult, log: writer.log, report: writer.report }));
     } catch (error) {
       end = endOfError(error, signal);
       if (end.error?.code === 'INTERNAL') {
@@ -150,7 +151,7 @@ export class JobEngine {
       }
     }
     await writer.finish();
-    await this.#end(job.id, end);
+    await this.#end(job.id, { ...end, result });
   }
 
   async #end(id: string, end: JobEnd): Promise<void> {

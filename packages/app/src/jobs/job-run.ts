@@ -1,7 +1,7 @@
 // One run of a job inside this process: its cancellation, and the writing of its log and progress one after the other.
 
 import { AppError, isAppError, messageOf, redact, type Clock, type Logger } from '@varve/base';
-import type { Job, JobLogLine } from '@varve/contract';
+import type { Job, JobLogLine, JobResult } from '@varve/contract';
 import type { Problem, StepProgress, StoppedJournal } from '../use-case.ts';
 import type { JobLog } from './job-log.ts';
 import { ProgressMeter } from './job-progress.ts';
@@ -14,6 +14,8 @@ export interface JobRun {
   readonly report: (progress: StepProgress) => void;
   readonly log: (level: JobLogLine['level'], message: string) => void;
   readonly stopped: StoppedJournal;
+  /** What the job found or did so far; the last one is kept, also when the job then fails. */
+  readonly setResult: (result: JobResult) => void;
 }
 
 /** What the work of a job yields; problems make it `partial`. */

@@ -2,7 +2,7 @@
 // unfinished job of an app. Only the process named as owner moves a job on, unless that process has ended.
 
 import { AppError, type Clock } from '@varve/base';
-import { jobSchema, type Job, type JobProgress, type JobState, type JobType } from '@varve/contract';
+import { jobSchema, type Job, type JobProgress, type JobResult, type JobState, type JobType } from '@varve/contract';
 import { noteChange } from '../catalogue/changes.ts';
 import type { Catalogue, CatalogueQueries, CatalogueTransaction } from '../catalogue/catalogue.ts';
 import { readJson } from '../catalogue/json.ts';
@@ -31,6 +31,8 @@ export interface JobEnd {
   readonly snapshotId: string | null;
   readonly error: Job['error'];
   readonly problems: readonly Problem[];
+  /** What it found or did, as far as it got. */
+  readonly result?: JobResult | undefined;
 }
 
 export interface ActiveJob {
@@ -54,6 +56,7 @@ function toJob(row: JobRow): Job {
     snapshotId: row.snapshot_id,
     error: row.error_json === null ? null : readJson(jobSchema.shape.error, row.error_json, place),
     problems: readJson(jobSchema.shape.problems, row.problems_json, place),
+    result: row.result_json === null ? null : readJson(jobSchema.shape.result, row.result_json, place),
   };
 }
 
@@ -169,6 +172,19 @@ export class JobStore {
     return row && toJob(row);
   }
 
+  /** The newest jobs of a type that concern no app, in any state, the newest first. */
+  async newestOfRepository(type: JobType, limit: number): Promise<Job[]> {
+    const rows = await this.#catalogue.queries
+      .selectFrom('jobs')
+      .selectAll()
+      .where('app_id', 'is', null)
+      .where('type', '=', type)
+      .orderBy('number', 'desc')
+      .limit(limit)
+      .execute();
+    return rows.map(toJob);
+  }
+
   /** Marks a queued job as running; false when it is no longer queued. */
   async markRunning(id: string): Promise<boolean> {
     return this.#catalogue.write(async (queries) => {
@@ -211,6 +227,7 @@ export class JobStore {
         snapshot_id: end.snapshotId,
         error_json: end.error === null ? null : JSON.stringify(end.error),
         problems_json: JSON.stringify(end.problems.slice(0, maxProblems)),
+        result_json: end.result === undefined ? null : JSON.stringify(end.result),
       })
       .where('id', '=', id)
       .where('state', 'in', activeStates)

@@ -144,6 +144,25 @@ export class RepositoryStore {
       .execute();
   }
 
+  /** A prune that began at this time has given everything back that was forgotten until then. */
+  async notePruned(id: string, startedAt: Date): Promise<void> {
+    await this.#catalogue.queries
+      .updateTable('repositories')
+      .set({ forgotten_at: null })
+      .where('id', '=', id)
+      .where('forgotten_at', '<=', startedAt.toISOString())
+      .execute();
+  }
+
+  /** A scheduled check found its part of the data good: the next one is next. */
+  async noteDataChecked(id: string): Promise<void> {
+    await this.#catalogue.queries
+      .updateTable('repositories')
+      .set(({ eb }) => ({ data_checks: eb('data_checks', '+', 1) }))
+      .where('id', '=', id)
+      .execute();
+  }
+
   /** Puts repositories that are only known by their sealed access back into an empty catalogue; yields how many. */
   async restoreFromSecrets(): Promise<number> {
     const prefixed = (await this.#secrets.names()).filter(

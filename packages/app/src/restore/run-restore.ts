@@ -20,6 +20,8 @@ import { containersToStop, readScope, type Part, type RestoreScope } from './res
 import { RestoreState } from './restore-state.ts';
 
 const healthyTimeoutMs = 180_000;
+/** How long a restore waits for a prune or a forget, before it stops anything. */
+const lockWaitMs = 15 * 60_000;
 
 interface RestoreRun {
   readonly context: RunContext;
@@ -53,7 +55,12 @@ export async function runRestore(context: RunContext, input: RunRestoreInput): P
     state.safetySnapshotId = (await input.takeSafetySnapshot()).snapshotId;
     context.log('info', `The present state is in the safety snapshot ${state.safetySnapshotId.slice(0, 8)}.`);
   }
-  await using lock = await lockRepository(scope.repository, { exclusive: false, signal: context.signal });
+  await using lock = await lockRepository(scope.repository, {
+    ...context.lockOwner,
+    exclusive: false,
+    waitMs: lockWaitMs,
+    signal: context.signal,
+  });
   // Without the lock somebody could delete what is being read.
   const locked = { ...run, context: { ...context, signal: AbortSignal.any([context.signal, lock.signal]) } };
   try {

@@ -3,7 +3,7 @@
 
 import { AppError, type Clock, type Logger } from '@varve/base';
 import type { App, RetentionPreview } from '@varve/contract';
-import { lockRepository, type Repository } from '@varve/repository';
+import { lockRepository, type LockOwnerOptions, type Repository } from '@varve/repository';
 import type { SnapshotStore } from '../apps/snapshot-store.ts';
 import type { JobOutcome, JobRun } from '../jobs/job-run.ts';
 import { syncSnapshots } from '../repositories/sync-snapshots.ts';
@@ -17,6 +17,7 @@ export interface ForgetOptions {
   readonly app: App;
   readonly repository: Repository;
   readonly snapshots: SnapshotStore;
+  readonly lockOwner: LockOwnerOptions;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -44,6 +45,7 @@ export async function runForget(
   const { repository, snapshots, run, clock, logger } = options;
   run.report({ step: 'lock', filesDone: 0, bytesDone: 0 });
   await using lock = await lockRepository(repository, {
+    ...options.lockOwner,
     exclusive: true,
     waitMs: lockWaitMs,
     signal: run.signal,

@@ -1,7 +1,14 @@
 // Settings of the installation. What is secret among them is sealed elsewhere and only told to be there.
 
 import { AppError, Secret } from '@varve/base';
-import { emailSettingsSchema, type EmailSettings, type Settings, type SettingsUpdate } from '@varve/contract';
+import {
+  emailSettingsSchema,
+  maintenanceSettingsSchema,
+  type EmailSettings,
+  type MaintenanceSettings,
+  type Settings,
+  type SettingsUpdate,
+} from '@varve/contract';
 import type { Catalogue } from '../catalogue/catalogue.ts';
 import { readJson } from '../catalogue/json.ts';
 import type { SecretStore } from '../secrets/secret-store.ts';
@@ -48,22 +55,32 @@ export class SettingsStore {
     return readJson(emailSettingsSchema, (await this.#get('email')) ?? '{}', 'settings of e-mail');
   }
 
+  async maintenance(): Promise<MaintenanceSettings> {
+    return readJson(maintenanceSettingsSchema, (await this.#get('maintenance')) ?? '{}', 'settings of maintenance');
+  }
+
   emailPassword(): Promise<Secret | undefined> {
     return this.#secrets.get(emailPasswordName);
   }
 
   async read(): Promise<Settings> {
-    return { email: await this.email(), emailPasswordSet: await this.#secrets.has(emailPasswordName) };
+    return {
+      email: await this.email(),
+      emailPasswordSet: await this.#secrets.has(emailPasswordName),
+      maintenance: await this.maintenance(),
+    };
   }
 
   /** SETTINGS_INVALID when e-mail is switched on without a server, sender or recipient. */
   async update(update: SettingsUpdate): Promise<Settings> {
-    assertUsable(update.email);
+    const { email, maintenance } = update;
+    if (email) assertUsable(email);
     if (update.emailPassword === '') await this.#secrets.remove(emailPasswordName);
     else if (update.emailPassword !== undefined) {
       await this.#secrets.set(emailPasswordName, new Secret(update.emailPassword));
     }
-    await this.#set('email', update.email);
+    if (email) await this.#set('email', email);
+    if (maintenance) await this.#set('maintenance', maintenance);
     return this.read();
   }
 }

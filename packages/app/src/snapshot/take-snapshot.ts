@@ -16,6 +16,8 @@ import { StepReporter } from './step-reporter.ts';
 
 /** Components that are read at once. Each reads files or runs a dump; more would only make the disk seek. */
 const producersAtOnce = 3;
+/** How long a snapshot waits for a prune or a forget, which keep others out for moments only. */
+const lockWaitMs = 15 * 60_000;
 
 /**
  * Saves every component of the app as one snapshot. The failure of any of them fails it and leaves no snapshot file; the
@@ -34,6 +36,8 @@ export async function takeSnapshot(context: RunContext, input: TakeSnapshotInput
   }
   await using session = await startArchive(repository, {
     signal: context.signal,
+    lockWaitMs,
+    lockOwner: context.lockOwner,
     onProgress: (progress) => steps.progress(progress),
     measure: parent?.summary === undefined,
     parent,

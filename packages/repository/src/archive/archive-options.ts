@@ -1,6 +1,7 @@
 // What an archive session is asked and what it answers.
 
 import type { OnProgress } from '@varve/base';
+import type { LockOwnerOptions } from '../lock/process-identity.ts';
 import type { Compression } from '../pack/pack-builder.ts';
 import type { Snapshot, SnapshotSummary } from '../snapshot/snapshot.ts';
 import type { ExcludeRules, PageFiles, SelectionRules } from './selection.ts';
@@ -30,6 +31,8 @@ export interface StartArchiveOptions {
   readonly workers?: number | undefined;
   /** How long to wait for a lock that is taken; 0 when absent. */
   readonly lockWaitMs?: number | undefined;
+  /** Whose lock it is. */
+  readonly lockOwner?: LockOwnerOptions | undefined;
 }
 
 /** What an input came to. `bytes` of all its files, `bytesAdded` of what the repository did not have. */

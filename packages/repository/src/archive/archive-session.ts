@@ -51,7 +51,12 @@ export async function startArchive(repository: Repository, options: StartArchive
   void new ExcludePatterns(options.excludes ?? []);
   const lock = options.dryRun
     ? null
-    : await lockRepository(repository, { exclusive: false, signal, waitMs: options.lockWaitMs });
+    : await lockRepository(repository, {
+        ...options.lockOwner,
+        exclusive: false,
+        signal,
+        waitMs: options.lockWaitMs,
+      });
   try {
     await repository.loadIndex({ signal });
     throwIfAborted(signal);

@@ -16,7 +16,13 @@ import {
 import { isDamage, type Repository } from '../repository.ts';
 import { formatGoTime } from '../store/go-time.ts';
 import { decodeLock, encodeLock, lockTimeMs, type LockInfo } from './lock-file.ts';
-import { isOwnDeadLock, isStaleLock, thisProcess, type LockIdentity } from './process-identity.ts';
+import {
+  isOwnDeadLock,
+  isStaleLock,
+  thisProcess,
+  type LockIdentity,
+  type LockOwnerOptions,
+} from './process-identity.ts';
 
 /** Durations of the protocol; restic's when not given. */
 export interface LockTimes {
@@ -42,7 +48,7 @@ export const resticLockTimes: LockTimes = {
   unreadableRetryMs: [5_000, 10_000, 20_000],
 };
 
-export interface LockOptions {
+export interface LockOptions extends LockOwnerOptions {
   /** Alone (remove snapshots, prune, check) or beside other shared locks (back up, restore). */
   readonly exclusive: boolean;
   /** How long to wait for others; 0, not at all, when absent. */
@@ -50,10 +56,6 @@ export interface LockOptions {
   readonly signal?: AbortSignal | undefined;
   readonly clock?: Clock | undefined;
   readonly logger?: Logger | undefined;
-  /** Names this installation, across restarts: its own dead locks are removed. See `thisProcess`. */
-  readonly ownerId?: string | undefined;
-  /** Stable host name for the lock file; the system's when absent. */
-  readonly hostname?: string | undefined;
   readonly times?: LockTimes | undefined;
 }
 
@@ -111,6 +113,26 @@ export async function unlockRepository(
       const lock = await readLock(repository, name, signal).catch(() => null);
       if (!lock || !isStaleLock(lock, identity, { ageMs: now - lockTimeMs(lock) })) continue;
     }
+    if (await removeLock(repository, name, signal)) removed++;
+  }
+  return removed;
+}
+
+/**
+ * Removes the locks of dead processes of this installation and yields how many. Unlike {@link unlockRepository} it is sure of
+ * each, and touches none of anybody else.
+ */
+export async function removeDeadLocks(
+  repository: Repository,
+  options: LockOwnerOptions & { readonly signal?: AbortSignal | undefined; readonly clock?: Clock | undefined },
+): Promise<number> {
+  const { signal } = options;
+  const identity = await thisProcess(options);
+  const now = (options.clock ?? systemClock).now().getTime();
+  let removed = 0;
+  for (const { name } of await repository.listFiles('lock', { signal })) {
+    const lock = await readLock(repository, name, signal).catch(() => null);
+    if (!lock || !(await isOwnDeadLock(lock, identity, { ageMs: now - lockTimeMs(lock) }))) continue;
     if (await removeLock(repository, name, signal)) removed++;
   }
   return removed;

@@ -19,7 +19,7 @@ const updateSettings = describeRoute({
   method: 'put',
   path: '/api/settings',
   tags,
-  summary: 'Replace the settings; an absent password stays as it is',
+  summary: 'Change settings; what is absent stays as it is',
   request: { body: jsonBody(settingsUpdateSchema) },
   responses: settingsAnswer,
 });

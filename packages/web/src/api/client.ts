@@ -11,6 +11,8 @@ import {
   doctorCheckSchema,
   jobDetailsSchema,
   jobSchema,
+  maintenanceSchema,
+  prunePreviewSchema,
   recoveryKitSchema,
   repositoryInfoSchema,
   restorePlanSchema,
@@ -18,9 +20,11 @@ import {
   sessionStateSchema,
   settingsSchema,
   snapshotDetailsSchema,
+  snapshotFolderSchema,
   storageCheckSchema,
 } from '@varve/contract';
 import type {
+  DownloadFormat,
   NewAppInput,
   NewOwner,
   NewSnapshot,
@@ -143,6 +147,15 @@ async function testRepository({ signal, onCheck }: TestRepository): Promise<void
 
 const at = (id: string): string => `/apps/${encodeURIComponent(id)}`;
 
+/** Where a file of a snapshot is downloaded, or a folder as an archive: an address for a link. */
+export function downloadUrl(
+  id: string,
+  snapshotId: string,
+  query: { readonly path: string; readonly format: DownloadFormat },
+): string {
+  return `/api${at(id)}/snapshots/${encodeURIComponent(snapshotId)}/download${queryText(query)}`;
+}
+
 export const api = {
   session: (o: Read = {}) => request('/session', sessionStateSchema, o),
   setUp: (body: NewOwner) => request('/setup', nothing, { method: 'POST', body }),
@@ -159,6 +172,8 @@ export const api = {
   snapshots: (id: string, o: Read = {}) => request(`${at(id)}/snapshots`, z.array(appSnapshotSchema), o),
   snapshot: (id: string, snapshotId: string, o: Read = {}) =>
     request(`${at(id)}/snapshots/${encodeURIComponent(snapshotId)}`, snapshotDetailsSchema, o),
+  snapshotFolder: (id: string, snapshotId: string, query: { path: string; offset: number }, o: Read = {}) =>
+    request(`${at(id)}/snapshots/${encodeURIComponent(snapshotId)}/files${queryText(query)}`, snapshotFolderSchema, o),
   startSnapshot: (id: string, body: NewSnapshot) => request(`${at(id)}/snapshots`, jobSchema, { method: 'POST', body }),
 
   planRestore: (id: string, body: RestoreRequestInput, o: Read = {}) =>
@@ -180,6 +195,10 @@ export const api = {
 
   repository: (o: Read = {}) => request('/repository', repositoryInfoSchema.nullable(), o),
   startCheck: (readData: boolean) => request('/repository/check', jobSchema, { method: 'POST', body: { readData } }),
+  maintenance: (o: Read = {}) => request('/repository/maintenance', maintenanceSchema.nullable(), o),
+  previewPrune: (o: Read = {}) =>
+    request('/repository/prune/preview', prunePreviewSchema, { method: 'POST', body: {}, ...o }),
+  startPrune: () => request('/repository/prune', jobSchema, { method: 'POST', body: {} }),
   testRepository,
   recoveryKit: (password: string) =>
     request('/repository/recovery-kit', recoveryKitSchema, { method: 'POST', body: { password } }),

@@ -1,6 +1,6 @@
 // What pages read, by cache key. The event stream keeps these fresh; they are read again when it was interrupted.
 
-import { queryOptions } from '@tanstack/react-query';
+import { infiniteQueryOptions, queryOptions } from '@tanstack/react-query';
 import { api } from './client.ts';
 
 /** How many jobs a page asks for at most. */
@@ -12,6 +12,7 @@ export const keys = {
   app: (id: string) => ['app', id],
   snapshots: (id: string) => ['app', id, 'snapshots'],
   snapshot: (id: string, snapshotId: string) => ['app', id, 'snapshots', snapshotId],
+  snapshotFolder: (id: string, snapshotId: string, path: string) => ['snapshot-folder', id, snapshotId, path],
   retention: (id: string) => ['app', id, 'retention'],
   jobs: ['jobs'],
   appJobs: (id: string) => ['jobs', id],
@@ -19,6 +20,8 @@ export const keys = {
   alerts: ['alerts'],
   openAlerts: ['alerts', 'open'],
   repository: ['repository'],
+  maintenance: ['repository', 'maintenance'],
+  prunePreview: ['prune-preview'],
   settings: ['settings'],
   doctor: ['doctor'],
   discovery: ['discovery'],
@@ -40,6 +43,18 @@ export const queries = {
       queryFn: (o) => api.snapshot(id, snapshotId, o),
       staleTime: 300_000,
     }),
+  /** A snapshot never changes: what was read of it is read once. */
+  snapshotFolder: (id: string, snapshotId: string, path: string) =>
+    infiniteQueryOptions({
+      queryKey: keys.snapshotFolder(id, snapshotId, path),
+      queryFn: ({ pageParam, signal }) => api.snapshotFolder(id, snapshotId, { path, offset: pageParam }, { signal }),
+      initialPageParam: 0,
+      getNextPageParam: ({ total }, pages) => {
+        const read = pages.reduce((sum, { entries }) => sum + entries.length, 0);
+        return read < total ? read : undefined;
+      },
+      staleTime: 300_000,
+    }),
   retention: (id: string) =>
     queryOptions({ queryKey: keys.retention(id), queryFn: (o) => api.retention(id, o), gcTime: 0 }),
   /** Of one app, or of all. */
@@ -52,6 +67,9 @@ export const queries = {
   alerts: () => queryOptions({ queryKey: keys.alerts, queryFn: (o) => api.alerts(o) }),
   openAlerts: () => queryOptions({ queryKey: keys.openAlerts, queryFn: (o) => api.openAlerts(o) }),
   repository: () => queryOptions({ queryKey: keys.repository, queryFn: (o) => api.repository(o) }),
+  maintenance: () => queryOptions({ queryKey: keys.maintenance, queryFn: (o) => api.maintenance(o) }),
+  prunePreview: () =>
+    queryOptions({ queryKey: keys.prunePreview, queryFn: (o) => api.previewPrune(o), gcTime: 0, staleTime: 0 }),
   settings: () => queryOptions({ queryKey: keys.settings, queryFn: (o) => api.settings(o) }),
   doctor: () => queryOptions({ queryKey: keys.doctor, queryFn: (o) => api.doctor(o), staleTime: 60_000 }),
   discovery: () => queryOptions({ queryKey: keys.discovery, queryFn: (o) => api.discover(o), staleTime: 30_000 }),

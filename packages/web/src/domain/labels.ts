@@ -28,7 +28,11 @@ export function jobStepText(step: string, jobType: Job['type'], t: Translate): s
   if (/^(stop|pause)/.test(name) || name === 'run-stop-command') return t('job.step.stop');
   if (/^(start|resume|unpause)/.test(name) || name === 'run-start-command') return t('job.step.start');
   if (name === 'wait-healthy') return t('job.step.health');
-  if (name === 'forget' || name === 'prune') return t('job.step.forget');
+  if (name === 'prune-find') return t('job.step.pruneFind');
+  if (name === 'prune-repack') return t('job.step.pruneRepack');
+  if (name === 'prune-remove') return t('job.step.pruneRemove');
+  if (name === 'lock') return t('job.step.lock');
+  if (name === 'forget') return t('job.step.forget');
   if (name === 'check' || jobType === 'check') return t('job.step.check');
   if (name === 'prepare' || name === 'plan' || name === 'start') return t('job.step.prepare');
   if (component === '') return step;

@@ -9,6 +9,7 @@ import { api } from '../api/client.ts';
 import { isEnded } from '../api/apply-event.ts';
 import { keys, queries } from '../api/queries.ts';
 import { jobTitle, requesterText } from '../domain/labels.ts';
+import { checkResultOf } from '../domain/maintenance.ts';
 import { useLocale, useNow } from '../i18n/locale.tsx';
 import { Button } from '../ui/button.tsx';
 import { Dialog, DialogActions } from '../ui/dialog.tsx';
@@ -16,6 +17,7 @@ import { ProblemNotice } from '../ui/notice.tsx';
 import { JobStateChip } from '../ui/state.tsx';
 import { Card, CardHeading, Facts, PageHeading, Skeleton } from '../ui/surface.tsx';
 import { DateTime } from '../ui/time.tsx';
+import { AffectedFiles } from './jobs/affected-files.tsx';
 import { JobLog } from './jobs/job-log.tsx';
 import { JobProgressPanel } from './jobs/job-progress.tsx';
 import { JobResult } from './jobs/job-result.tsx';
@@ -45,6 +47,7 @@ function LoadedJob({ details }: { readonly details: JobDetails }): ReactNode {
   const now = useNow();
   const apps = useQuery(queries.apps());
   const appName = apps.data?.find(({ app }) => app.id === job.appId)?.app.name;
+  const check = checkResultOf(job);
   const plan = job.type === 'restore' ? rememberedPlan(job.id) : undefined;
   const endedAt = job.finishedAt === null ? now : Date.parse(job.finishedAt);
   return (
@@ -58,6 +61,7 @@ function LoadedJob({ details }: { readonly details: JobDetails }): ReactNode {
       <div className="flex flex-col gap-6">
         {isEnded(job) ? <JobResult job={job} /> : <JobProgressPanel job={job} />}
         {plan !== undefined && <RestoreSteps steps={plan.steps} job={job} />}
+        {check !== undefined && check.affectedCount > 0 && <AffectedFiles result={check} />}
         {job.problems.length > 0 && <Problems job={job} />}
         <Card className="p-5 sm:p-6">
           <Facts
@@ -112,6 +116,7 @@ function CancelButton({ job }: { readonly job: Job }): ReactNode {
     restore: 'job.cancelRestore',
     forget: 'job.cancelOther',
     check: 'job.cancelOther',
+    prune: 'job.cancelOther',
   } as const;
   return (
     <>

@@ -14,6 +14,7 @@ import { Card, CardHeading, Facts, PageHeading, Skeleton } from '../ui/surface.t
 import { Ago } from '../ui/time.tsx';
 import { Coverage } from './app/coverage.tsx';
 import { KindMark } from './app/kind-mark.tsx';
+import { FileBrowser } from './snapshot/file-browser.tsx';
 import { SavedComponentCard } from './snapshot/saved-component.tsx';
 
 export function SnapshotPage(): ReactNode {
@@ -93,6 +94,7 @@ function LoadedSnapshot({ details }: { readonly details: SnapshotDetails }): Rea
           <SavedComponentCard key={`${component.kind}:${component.name}`} component={component} />
         ))}
       </div>
+      <FileBrowser snapshot={snapshot} />
       {manifest.problems.length > 0 && (
         <Card className="p-5 sm:p-6">
           <CardHeading>{t('snapshot.problems')}</CardHeading>

@@ -1,8 +1,7 @@
 // `varve repo dump SNAPSHOT PATH`: a file of a snapshot, or a folder as tar or zip, to standard output or into a file.
 
-import { lstat, open, rename, rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { AppError, isAppError, messageOf } from '@varve/base';
+import { AppError } from '@varve/base';
 import type { Repository } from '@varve/repository';
 import { Option } from 'commander';
 import { examples, type AddCommand } from '../../command.ts';
@@ -15,7 +14,7 @@ import {
   parseSnapshotPath,
   type LockCommandOptions,
 } from '../../options/repository-options.ts';
-import type { TextOutput } from '../../io.ts';
+import { toFile, toOutput } from '../../output/write-bytes.ts';
 
 interface Options extends LockCommandOptions {
   readonly archive: 'tar' | 'zip';
@@ -88,35 +87,4 @@ function terminal(): AppError {
   return new AppError('USAGE_INVALID', 'An archive would be written to the terminal.', {
     hint: 'Send the output into a file or a program, or give --target.',
   });
-}
-
-async function toOutput(out: TextOutput, source: AsyncIterable<Uint8Array>): Promise<void> {
-  for await (const bytes of source) {
-    if (out.isClosed) return;
-    await out.writeBytes(bytes);
-  }
-}
-
-/** A file that was there stays until all is written; what is no regular file (a pipe, a device) is written to. */
-async function toFile(path: string, source: AsyncIterable<Uint8Array>): Promise<void> {
-  const existing = await lstat(path).catch(() => undefined);
-  const isReplaced = existing === undefined || existing.isFile();
-  const written = isReplaced ? `${path}.partial-${process.pid}` : path;
-  try {
-    const file = await open(written, 'w', existing?.mode);
-    try {
-      for await (const bytes of source) await file.writeFile(bytes);
-      if (isReplaced) await file.sync();
-    } finally {
-      await file.close();
-    }
-    if (isReplaced) await rename(written, path);
-  } catch (error) {
-    if (isReplaced) await rm(written, { force: true });
-    if (isAppError(error)) throw error;
-    throw new AppError('RESTORE_FAILED', `${path} cannot be written: ${messageOf(error)}`, {
-      hint: 'Choose another place, or make room. Nothing was left there.',
-      cause: error,
-    });
-  }
 }

@@ -40,7 +40,7 @@ export function RetentionDialog({ app, onClose }: { readonly app: App; readonly 
             <Notice tone="ok" title={t('retention.nothing')} />
           ) : (
             <Notice tone="warning" title={t('policy.effectRemove', { count: removeCount })}>
-              {t('retention.warning')}
+              {t('retention.warning')} {t('retention.space')}
             </Notice>
           )}
           <RetentionRows

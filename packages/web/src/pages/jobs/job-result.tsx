@@ -4,6 +4,7 @@ import { useQuery } from '@tanstack/react-query';
 import type { Job } from '@varve/contract';
 import type { ReactNode } from 'react';
 import { queries } from '../../api/queries.ts';
+import { checkResultOf, freedBytesOf, scopeText } from '../../domain/maintenance.ts';
 import { safetySnapshotOf } from '../../domain/restore-progress.ts';
 import { useLocale } from '../../i18n/locale.tsx';
 import type { Locale } from '../../i18n/locale.tsx';
@@ -43,7 +44,7 @@ export function JobResult({ job }: { readonly job: Job }): ReactNode {
   );
 }
 
-function goodResult(job: Job, { t }: Locale): { title: string; text?: string } {
+function goodResult(job: Job, { t, format }: Locale): { title: string; text?: string } {
   const partial = job.state === 'partial';
   switch (job.type) {
     case 'snapshot':
@@ -53,9 +54,19 @@ function goodResult(job: Job, { t }: Locale): { title: string; text?: string } {
         ? { title: t('job.result.restorePartial'), text: t('job.result.restorePartialText') }
         : { title: t('job.result.restore'), text: t('job.result.restoreText') };
     case 'forget':
-      return { title: t('job.result.forget') };
-    case 'check':
-      return { title: t('job.result.check') };
+      return { title: t('job.result.forget'), text: t('job.result.forgetText') };
+    case 'check': {
+      const result = checkResultOf(job);
+      const title = t('job.result.check');
+      if (result === undefined) return { title };
+      const bytes = format.bytes(result.bytesRead);
+      return { title, text: t('check.read', { count: result.snapshots, scope: scopeText(result.scope, t), bytes }) };
+    }
+    case 'prune': {
+      const freed = freedBytesOf(job);
+      const title = freed === null ? t('job.state.succeeded') : t('prune.freed', { bytes: format.bytes(freed) });
+      return partial ? { title, text: t('prune.partialText') } : { title };
+    }
   }
 }
 

@@ -1,7 +1,7 @@
 // Alerts by e-mail: the mail server, who gets them, and a test.
 
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
-import type { Settings, SettingsUpdate } from '@varve/contract';
+import type { Settings } from '@varve/contract';
 import { useState } from 'react';
 import type { FormEvent, ReactNode } from 'react';
 import { api } from '../../api/client.ts';
@@ -14,7 +14,7 @@ import { Notice, ProblemNotice } from '../../ui/notice.tsx';
 import { Card, CardHeading, Skeleton } from '../../ui/surface.tsx';
 import { linesOf } from '../add-app/lines.ts';
 
-type Email = SettingsUpdate['email'];
+type Email = Settings['email'];
 
 export function EmailSection(): ReactNode {
   const { t } = useLocale();

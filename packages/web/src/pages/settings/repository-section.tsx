@@ -1,17 +1,17 @@
 // The repository: where it is, its state, checks of it, and the recovery kit.
 
-import { useMutation, useQuery } from '@tanstack/react-query';
-import { Link, useLocation, useNavigate } from '@tanstack/react-router';
+import { useQuery } from '@tanstack/react-query';
+import { useLocation, useNavigate } from '@tanstack/react-router';
 import type { RepositoryInfo } from '@varve/contract';
 import { KeyRound } from 'lucide-react';
 import type { ReactNode } from 'react';
-import { api } from '../../api/client.ts';
 import { queries } from '../../api/queries.ts';
 import { useLocale } from '../../i18n/locale.tsx';
 import { Button } from '../../ui/button.tsx';
 import { Notice, ProblemNotice } from '../../ui/notice.tsx';
 import { LightIcon, StateLight } from '../../ui/state.tsx';
 import { Card, CardHeading, Facts, Skeleton } from '../../ui/surface.tsx';
+import { MaintenancePanel } from './maintenance.tsx';
 import { RecoveryKitDialog } from './recovery-kit-dialog.tsx';
 import { StorageTest } from './storage-test.tsx';
 
@@ -90,36 +90,9 @@ function Repository({ repository }: { readonly repository: RepositoryInfo }): Re
           {t('kit.nagAction')}
         </Button>
       </div>
-      <CheckButtons />
+      <MaintenancePanel />
       <StorageTest />
       {kitOpen && <RecoveryKitDialog confirmed={repository.recoveryKitConfirmed} onClose={() => showKit(false)} />}
     </>
-  );
-}
-
-function CheckButtons(): ReactNode {
-  const { t } = useLocale();
-  const check = useMutation({ mutationFn: (readData: boolean) => api.startCheck(readData) });
-  return (
-    <div className="mt-6">
-      <div className="flex flex-wrap gap-2">
-        <Button disabled={check.isPending} onClick={() => check.mutate(false)}>
-          {t('repository.check')}
-        </Button>
-        <Button disabled={check.isPending} onClick={() => check.mutate(true)}>
-          {t('repository.checkData')}
-        </Button>
-      </div>
-      <p className="mt-2 text-xs text-ink-2">{t('repository.checkHint')}</p>
-      {check.isError && <ProblemNotice problem={check.error} className="mt-3" />}
-      {check.data !== undefined && (
-        <p role="status" className="mt-3 text-sm">
-          {t('repository.checkStarted')}{' '}
-          <Link to="/jobs/$jobId" params={{ jobId: check.data.id }} className="font-medium text-accent underline">
-            {t('repository.checkOpen')}
-          </Link>
-        </p>
-      )}
-    </div>
   );
 }
