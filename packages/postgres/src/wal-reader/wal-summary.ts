@@ -101,6 +101,7 @@ export async function summarizeWal(
     for await (const bytes of segment.bytes) {
       throwIfAborted(options.signal);
       collector.push(bytes);
+      if (collector.isEnded) break;
     }
     identity ??= collector.identity;
   }
@@ -141,6 +142,11 @@ class RangeCollector {
     const isBefore = timeline < this.#timeline || (timeline === this.#timeline && startLsn < inputLsn);
     if (isBefore) throw new RangeError('Segments must be in the order of their timelines and positions.');
     return timeline === this.#timeline && startLsn === inputLsn && end === undefined;
+  }
+
+  /** Nothing more will come of this reader. */
+  get isEnded(): boolean {
+    return this.#reader.end !== undefined;
   }
 
   beginSegment(): void {
