@@ -46,6 +46,16 @@ export async function startWalServer(options: {
   };
 }
 
+/** Moves the log of a stopped server to a segment of another place. False when its programs have no pg_resetwal. */
+export async function moveWal(server: PostgresServer, segmentName: string): Promise<boolean> {
+  const program = join(server.binDir, 'pg_resetwal');
+  if (!(await stat(program).catch(() => undefined))) return false;
+  const { uid, gid } = await stat(server.dataDir);
+  const owner = process.getuid?.() === 0 ? { uid, gid } : {};
+  await run(program, ['-l', segmentName, '-D', server.dataDir], { cwd: '/', ...owner });
+  return true;
+}
+
 export interface WalFile {
   readonly name: string;
   readonly timeline: number;

@@ -15,6 +15,7 @@ import {
 } from '../src/index.ts';
 import {
   dumpRecords,
+  moveWal,
   eventsOf,
   onlyEvent,
   readEvents,
@@ -223,4 +224,27 @@ test.runIf(installed.length > 0)('records cross segments of 1 MiB, and segments 
       expect(readEvents({ lsn: startLsn }, content).reader.firstRecordLsn).toBe(first);
     }
   }
+});
+
+test.runIf(installed.length > 0)('positions may have all their 64 bits', async ({ skip }) => {
+  const { binDir } = installed.find(({ origin }) => origin === 'system') ?? installed[0]!;
+  await using lab = await startWalServer({ binDir, segmentMebibytes: 1 });
+  await lab.server.stop();
+  const start = '0000000178ABCDEF00000FFE';
+  if (!(await moveWal(lab.server, start))) return skip('no pg_resetwal among the programs of this server');
+  await lab.server.start();
+  await lab.query(
+    "select pg_logical_emit_message(false, 'big', repeat('x', 2100000))",
+    "select pg_create_restore_point('far')",
+  );
+  await lab.server.stop();
+  const segments = (await readSegments(lab.server, 1)).filter(({ name }) => name >= start);
+  const bytes = Buffer.concat(segments.map((segment) => segment.bytes));
+  const { reader, events } = readEvents({ lsn: segments[0]!.startLsn }, bytes);
+  expect(formatLsn(segments[0]!.startLsn)).toBe('78ABCDEF/FFE00000');
+  expect(reader.end?.reason).toBe('zeros');
+  expect(formatLsn(onlyEvent(events, 'restore-point').lsn)).toMatch(/^78ABCDF0\//);
+  const dumped = await dumpRecords(lab.server, segments);
+  const positions = recordPositions({ lsn: segments[0]!.startLsn }, bytes);
+  if (dumped) expect(positions.map(formatLsn)).toEqual(dumped.map(({ lsn }) => lsn));
 });

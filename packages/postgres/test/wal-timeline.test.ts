@@ -64,6 +64,7 @@ describe('names of WAL files', () => {
     expect(parse('000000010000000000000001.backup')).toBeUndefined();
     expect(parse('000000010000000000000001.00000028.backup')).toBeUndefined();
     expect(parse('0000001A.history')).toEqual({ kind: 'history', timeline: 26 });
+    expect(parse('00000000.history')).toBeUndefined();
     expect(historyFileName(26)).toBe('0000001A.history');
     for (const size of [0, mebibyte / 2, 3 * mebibyte, 2048 * mebibyte, 16 * mebibyte + 1]) {
       expect(() => parseWalFileName('x', size)).toThrow(expect.objectContaining({ code: 'WAL_INVALID' }));
@@ -186,9 +187,15 @@ describe.runIf(binDir !== undefined)('a summary of segments', () => {
     const written = parseTimelineHistory(text, 2);
     expect(formatTimelineHistory(written)).toBe(text);
     const switchLsn = written.ancestors[0]!.switchLsn;
-    const sources = segments.map(source);
+    const everything = await summarizeWal(segments.map(source));
+    expect(everything.gaps).toEqual([]);
+    const used = segments.filter(
+      ({ timeline, startLsn }) =>
+        !everything.unusedSegments.some((unused) => unused.timeline === timeline && unused.startLsn === startLsn),
+    );
+    const sources = used.map(source);
     const summary = await summarizeWal(sources);
-    expect(summary.gaps).toEqual([]);
+    expect(summary).toEqual({ ...everything, unusedSegments: [] });
     expect(summary.parameterMaxima?.maxConnections).toBe(60);
     const [one, two] = summary.ranges;
     expect(summary.ranges).toHaveLength(2);
@@ -207,9 +214,25 @@ describe.runIf(binDir !== undefined)('a summary of segments', () => {
     ]);
     await expect(summarizeWal(sources.toReversed())).rejects.toThrow(RangeError);
     await expect(summarizeWal(sources, { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'CANCELLED' });
-    expect(await summarizeWal([])).toEqual({ identity: undefined, ranges: [], gaps: [], parameterMaxima: undefined });
+    expect(await summarizeWal([])).toEqual({
+      identity: undefined,
+      ranges: [],
+      gaps: [],
+      unusedSegments: [],
+      parameterMaxima: undefined,
+    });
 
-    await expectGaps(segments.filter(({ timeline }) => timeline === 1));
+    // What the server keeps for later: a file with an older content, and a new one.
+    const last = used.at(-1)!;
+    const [first, second] = [1, 2].map((n) => lsnFromBigInt(last.startLsn + BigInt(n * mebibyte)));
+    const recycled = { timeline: 2, startLsn: first!, bytes: [used[0]!.bytes] };
+    const fresh = { timeline: 2, startLsn: second!, bytes: [Buffer.alloc(mebibyte)] };
+    expect(await summarizeWal([...sources, recycled, fresh])).toEqual({
+      ...summary,
+      unusedSegments: [recycled, fresh].map(({ timeline, startLsn }) => ({ timeline, startLsn })),
+    });
+
+    await expectGaps(used.filter(({ timeline }) => timeline === 1));
   });
 
   /** A lost, a cut and a damaged segment each leave one gap, to the first whole record behind. */

@@ -36,6 +36,7 @@ export function walReportJson(report: WalReport): unknown {
     cluster: report.identity ?? null,
     ranges: report.ranges.map(rangeJson),
     gaps: report.gaps.map((gap) => plain(gap)),
+    unusedSegments: report.unusedSegments.map((segment) => plain(segment)),
     parameterMaxima: report.parameterMaxima ?? null,
     histories: report.histories.map((history) => plain(history)),
     leftOut: report.leftOut,
@@ -64,7 +65,7 @@ function plain(value: unknown, name?: string): unknown {
 }
 
 export function walReportLines(report: WalReport): string[] {
-  const { identity, ranges, gaps, histories, leftOut } = report;
+  const { identity, ranges, gaps, unusedSegments, histories, leftOut } = report;
   const blocks = [
     identity ? [clusterLine(identity)] : [],
     ...ranges.map(rangeLines),
@@ -94,6 +95,7 @@ export function walReportLines(report: WalReport): string[] {
         `Gap: ${formatLsn(gap.startLsn)} to ${formatLsn(gap.endLsn)} of timeline ${gap.timeline} ` +
         `(${formatBytes(Number(gap.endLsn - gap.startLsn))}): ${gap.end.detail}`,
     ),
+    unusedSegments.length === 0 ? [] : [`Without content yet: ${counted(unusedSegments.length, 'segment')}`],
     histories.map(historyLine),
     leftOut.map((name) => `Not read: ${name}, because the whole segment is there too`),
   ];

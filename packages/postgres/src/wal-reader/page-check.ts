@@ -82,7 +82,8 @@ function checkFile({ long }: WalPageHeader, { known, address }: PageExpectation,
 function checkTimeline(header: WalPageHeader, expected: PageExpectation, at: string): WalFault | undefined {
   const { timeline } = header;
   const { known, maximumTimeline } = expected;
-  if (timeline === 0 || (known.timeline !== undefined && timeline < known.timeline)) {
+  if (timeline === 0) return { reason: 'wrong-timeline', detail: `the page at ${at} is of no timeline` };
+  if (known.timeline !== undefined && timeline < known.timeline) {
     return {
       reason: 'wrong-timeline',
       detail: `the page at ${at} is of timeline ${timeline}, after ${known.timeline}`,

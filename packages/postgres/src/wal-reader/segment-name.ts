@@ -15,7 +15,9 @@ export interface WalSegment {
   readonly isPartial: boolean;
 }
 
-export type WalFileName = ({ readonly kind: 'segment' } & WalSegment) | { readonly kind: 'history'; timeline: number };
+export type WalFileName =
+  | ({ readonly kind: 'segment' } & WalSegment)
+  | { readonly kind: 'history'; readonly timeline: number };
 
 /** Sizes that initdb allows: a power of two from 1 MiB to 1 GiB. */
 export function isSegmentSize(bytes: number): boolean {
@@ -29,7 +31,10 @@ export function isSegmentSize(bytes: number): boolean {
 export function parseWalFileName(name: string, segmentSizeBytes: number): WalFileName | undefined {
   assertSegmentSize(segmentSizeBytes);
   const history = /^([0-9A-F]{8})\.history$/.exec(name);
-  if (history) return { kind: 'history', timeline: Number.parseInt(history[1] ?? '', 16) };
+  if (history) {
+    const timeline = Number.parseInt(history[1] ?? '', 16);
+    return timeline === 0 ? undefined : { kind: 'history', timeline };
+  }
   const segment = /^([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})(\.partial)?$/.exec(name);
   if (!segment) return undefined;
   const [timeline = 0, logId = 0, part = 0] = segment.slice(1, 4).map((digits) => Number.parseInt(digits, 16));

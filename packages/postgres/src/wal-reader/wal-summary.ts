@@ -74,6 +74,11 @@ export interface WalSummary {
   readonly identity: Omit<WalIdentity, 'timeline'> | undefined;
   readonly ranges: readonly WalRange[];
   readonly gaps: readonly WalGap[];
+  /**
+   * Segments without a valid first page: new or recycled files that a server keeps for later. One that should hold something
+   * shows as a gap as well, when there is WAL behind it.
+   */
+  readonly unusedSegments: readonly Pick<WalSegmentBytes, 'timeline' | 'startLsn'>[];
   /** What a recovering server needs at least, over all changes in the WAL; undefined when there are none. */
   readonly parameterMaxima: Omit<WalParameters, 'walLevel' | 'walLogHints' | 'trackCommitTimestamp'> | undefined;
 }
@@ -87,10 +92,13 @@ export async function summarizeWal(
   options: { readonly signal?: AbortSignal } = {},
 ): Promise<WalSummary> {
   const ranges: WalRange[] = [];
+  const unusedSegments: { timeline: number; startLsn: Lsn }[] = [];
   let identity: WalSummary['identity'];
   let collector: RangeCollector | undefined;
   const close = (): void => {
-    if (collector) ranges.push(collector.range());
+    const range = collector?.range();
+    if (range && isUnused(range)) unusedSegments.push({ timeline: range.timeline, startLsn: range.startLsn });
+    else if (range) ranges.push(range);
     collector = undefined;
   };
   for await (const segment of segments) {
@@ -106,7 +114,12 @@ export async function summarizeWal(
     identity ??= collector.identity;
   }
   close();
-  return { identity, ranges, gaps: findGaps(ranges), parameterMaxima: parameterMaxima(ranges) };
+  return { identity, ranges, gaps: findGaps(ranges), unusedSegments, parameterMaxima: parameterMaxima(ranges) };
+}
+
+function isUnused({ startLsn, recordCount, end }: WalRange): boolean {
+  const hasNoPage = end.reason === 'zeros' || end.reason === 'wrong-page-address';
+  return recordCount === 0 && hasNoPage && end.faultLsn === startLsn;
 }
 
 class RangeCollector {
