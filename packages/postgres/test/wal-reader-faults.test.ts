@@ -133,7 +133,7 @@ describe.runIf(binDir !== undefined)('WAL that is not whole', () => {
         expect(told).toEqual(events.slice(0, told.length));
         expect(found.finish().lsn <= positions[index]!).toBe(true);
       }),
-      { numRuns: 400 },
+      { numRuns: 300 },
     );
   });
 

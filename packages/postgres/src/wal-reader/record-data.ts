@@ -7,6 +7,11 @@ import { unixMicrosOf } from './wal-time.ts';
 /** Bytes of a record before its parts: length, transaction, previous record, flags, resource manager, CRC. */
 export const recordHeaderBytes = 24;
 
+/** Records begin on multiples of 8, whatever the length of the one before (MAXALIGN). */
+export function align8(offset: number): number {
+  return (offset + 7) & ~7;
+}
+
 export interface WalRecord {
   readonly lsn: Lsn;
   readonly endLsn: Lsn;

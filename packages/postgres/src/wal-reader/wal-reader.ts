@@ -4,7 +4,7 @@
 // record are held. Sources: src/backend/access/transam/xlogreader.c (the rules), README.md of this room.
 
 import { formatLsn, parseLsn, type Lsn } from '../lsn.ts';
-import { crc32cStart, finishCrc32c, makeWordBuffer, updateCrc32c } from './crc32c.ts';
+import { crc32cStart, finishCrc32c, updateCrc32c } from './crc32c.ts';
 import { checkPageHeader, type WalIdentity } from './page-check.ts';
 import {
   firstIsContinuation,
@@ -14,11 +14,12 @@ import {
   readPageHeader,
   shortHeaderBytes,
 } from './page-header.ts';
-import { RecordData, recordHeaderBytes, UnreadableRecord } from './record-data.ts';
+import { align8, RecordData, recordHeaderBytes, UnreadableRecord } from './record-data.ts';
 import { decodeRecord, endsSegment, mayBeEvent } from './record-event.ts';
 import { SplitRecord } from './split-record.ts';
 import type { WalEnd, WalEndReason } from './wal-end.ts';
 import type { WalEvent } from './wal-event.ts';
+import { WalPage } from './wal-page.ts';
 
 /** Where reading begins, and what is known already; what is not is learnt from the first page. */
 export interface WalReaderStart {
@@ -42,19 +43,9 @@ const maxRecordBytes = 1020 * 1024 * 1024;
 const crcOffset = 20;
 
 export class WalReader {
-  readonly #page = makeWordBuffer(pageBytes);
-  readonly #view = new DataView(this.#page.bytes.buffer);
+  readonly #page: WalPage;
   readonly #maximumTimeline: number | undefined;
   #known: Partial<WalIdentity>;
-  /** Position of the page, also in halves: in the many records that are no events bigints would cost too much. */
-  #address = 0n;
-  #addressHigh = 0;
-  #addressLow = 0;
-  /** In the page: end of what is there, and what comes next. */
-  #filled: number;
-  #at: number;
-  /** Bytes to pass until the next segment. */
-  #skipBytes = 0;
   /** Of a record that began before the first page: what is still to come. */
   #tailBytes = 0;
   /** Only the first page of all may begin with the rest of an unknown record. */
@@ -63,9 +54,10 @@ export class WalReader {
   #hasPrevious: boolean;
   #previousHigh = 0;
   #previousLow = 0;
-  /** End of the last valid record, as page and offset. */
+  /** End of the last valid record, as page and offset, and the timeline of that page. */
   #endAddress: bigint;
   #endOffset = 0;
+  #endTimeline: number | undefined;
   #startLsn: Lsn;
   #recordCount = 0;
   #firstRecordLsn: Lsn | undefined;
@@ -82,9 +74,7 @@ export class WalReader {
     }
     this.#known = known;
     this.#maximumTimeline = maximumTimeline;
-    this.#filled = offset;
-    this.#at = offset;
-    this.#setAddress(lsn - BigInt(offset));
+    this.#page = new WalPage(lsn);
     this.#endAddress = lsn;
     this.#startLsn = lsn;
     this.#hasPrevious = previousRecordLsn !== undefined;
@@ -111,17 +101,8 @@ export class WalReader {
     const events: WalEvent[] = [];
     let at = 0;
     while (at < bytes.length && this.#end === undefined) {
-      if (this.#skipBytes > 0) {
-        const count = Math.min(this.#skipBytes, bytes.length - at);
-        this.#skipBytes -= count;
-        at += count;
-        continue;
-      }
-      const count = Math.min(pageBytes - this.#filled, bytes.length - at);
-      this.#page.bytes.set(bytes.subarray(at, at + count), this.#filled);
-      this.#filled += count;
-      at += count;
-      this.#readPage(events);
+      at += this.#page.take(bytes, at);
+      if (this.#page.filled > 0) this.#readPage(events);
     }
     return events;
   }
@@ -156,7 +137,8 @@ export class WalReader {
     const { identity } = this;
     if (!identity) return undefined;
     const previousRecordLsn = this.#hasPrevious ? formatLsn(this.#previousLsn) : null;
-    return { ...identity, nextLsn: formatLsn(this.nextLsn), previousRecordLsn };
+    const timeline = this.#endTimeline ?? identity.timeline;
+    return { ...identity, timeline, nextLsn: formatLsn(this.nextLsn), previousRecordLsn };
   }
 
   /** End of the last valid record, or where reading began. */
@@ -171,7 +153,7 @@ export class WalReader {
 
   /** Where the next byte that is pushed stands in the log. */
   get inputLsn(): Lsn {
-    return (this.#address - BigInt(this.#skipBytes) + BigInt(this.#filled)) as Lsn;
+    return this.#page.inputLsn;
   }
 
   /** Records read, of all kinds. */
@@ -192,34 +174,22 @@ export class WalReader {
   }
 
   #readPage(events: WalEvent[]): void {
-    if (this.#at === 0 && !this.#enterPage()) return;
-    while (this.#end === undefined && this.#at < pageBytes) {
+    const page = this.#page;
+    if (page.at === 0 && !this.#enterPage()) return;
+    while (this.#end === undefined && page.at < pageBytes) {
       if (!this.#step(events)) return;
       // A switch went on to the next segment.
-      if (this.#at === 0) return;
+      if (page.at === 0) return;
     }
     // The padding of the last record may still be to come.
-    const isOver = this.#end === undefined && this.#filled === pageBytes;
-    if (isOver) this.#beginPage(this.#address + BigInt(pageBytes));
-  }
-
-  #beginPage(address: bigint): void {
-    this.#setAddress(address);
-    this.#filled = 0;
-    this.#at = 0;
-  }
-
-  #setAddress(address: bigint): void {
-    this.#address = address;
-    this.#addressHigh = Number(address >> 32n);
-    this.#addressLow = Number(address & 0xffff_ffffn);
+    if (this.#end === undefined && page.isFull) page.turn();
   }
 
   /** Reads the page header. False when there is not enough of it, or it is not valid. */
   #enterPage(): boolean {
-    if (this.#filled < 4 || this.#filled < headerBytesOf(this.#view)) return false;
-    const header = readPageHeader(this.#view);
-    const address = this.#address as Lsn;
+    const { view, filled, address } = this.#page;
+    if (filled < 4 || filled < headerBytesOf(view)) return false;
+    const header = readPageHeader(view);
     const fault = checkPageHeader(header, { address, known: this.#known, maximumTimeline: this.#maximumTimeline });
     if (fault) return this.#fail(fault.reason, address, fault.detail);
     const { major, timeline, long } = header;
@@ -227,7 +197,7 @@ export class WalReader {
       const file = long && { systemId: long.systemId, segmentSizeBytes: long.segmentSizeBytes };
       this.#known = { ...this.#known, ...(major && { major }), ...file, timeline };
     }
-    this.#at = header.headerBytes;
+    this.#page.at = header.headerBytes;
     return this.#continueRecord(header.flags, header.remainingBytes);
   }
 
@@ -237,7 +207,7 @@ export class WalReader {
     this.#mayBeginWithTail = false;
     if ((flags & firstOverwritesContinuation) !== 0) {
       // A crash cut the record off; the server began anew here.
-      if (this.#tailBytes > 0) this.#startLsn = this.#address as Lsn;
+      if (this.#tailBytes > 0) this.#beginAt(0);
       this.#split = undefined;
       this.#tailBytes = 0;
       return true;
@@ -249,77 +219,90 @@ export class WalReader {
       this.#tailBytes = promised;
       return true;
     }
-    const detail = `the page at ${formatLsn(this.#address as Lsn)} continues a record with ${promised} bytes instead of ${missing}`;
-    return this.#fail('broken-continuation', this.#address as Lsn, detail);
+    const { address } = this.#page;
+    const detail = `the page at ${formatLsn(address)} continues a record with ${promised} bytes instead of ${missing}`;
+    return this.#fail('broken-continuation', address, detail);
   }
 
   /** Takes one piece of the page. False when there is not enough of it, or it is not valid. */
   #step(events: WalEvent[]): boolean {
     if (this.#split !== undefined) return this.#readSplit(this.#split, events);
     if (this.#tailBytes > 0) return this.#passTail();
-    const at = this.#at;
-    if (this.#filled - at < 8) return false;
-    const length = this.#page.words[at >> 2]! >>> 0;
+    const { at, filled, buffer } = this.#page;
+    if (filled - at < 8) return false;
+    const length = buffer.words[at >> 2]! >>> 0;
     if (length < recordHeaderBytes || length > maxRecordBytes) return this.#failLength(length);
     if (at + length > pageBytes) {
-      if (this.#filled < pageBytes) return false;
-      this.#split = new SplitRecord((this.#address + BigInt(at)) as Lsn, length);
+      if (filled < pageBytes) return false;
+      this.#split = new SplitRecord(this.#page.lsnAt(at), length);
       return this.#readSplit(this.#split, events);
     }
-    if (this.#filled < at + length) return false;
+    if (filled < at + length) return false;
     return this.#readWhole(length, events);
   }
 
   #passTail(): boolean {
-    const count = Math.min(this.#tailBytes, this.#filled - this.#at);
-    this.#tailBytes -= count;
-    this.#at += count;
+    const page = this.#page;
+    const count = Math.min(this.#tailBytes, page.filled - page.at);
     if (count === 0) return false;
+    this.#tailBytes -= count;
+    page.at += count;
     if (this.#tailBytes > 0) return true;
-    this.#at = align8(this.#at);
-    this.#startLsn = (this.#address + BigInt(this.#at)) as Lsn;
-    this.#endAddress = this.#address;
-    this.#endOffset = this.#at;
+    page.at = align8(page.at);
+    this.#beginAt(page.at);
     return true;
+  }
+
+  /** Behind the rest of an unknown record: here begins what can be read. */
+  #beginAt(offset: number): void {
+    this.#startLsn = this.#page.lsnAt(offset);
+    this.#endAddress = this.#page.address;
+    this.#endOffset = offset;
+    this.#endTimeline = this.#known.timeline;
   }
 
   /** A record that lies within the page: the common case, so it makes no objects. */
   #readWhole(length: number, events: WalEvent[]): boolean {
-    const at = this.#at;
-    const { words, bytes } = this.#page;
+    const page = this.#page;
+    const { at, buffer } = page;
+    const { words, bytes } = buffer;
     const word = at >> 2;
-    const low = this.#addressLow + at;
-    const isLinked = this.#isLinked(words[word + 3]! >>> 0, words[word + 2]! >>> 0, this.#addressHigh, low);
-    if (!isLinked) return this.#failLink((this.#address + BigInt(at)) as Lsn);
-    let crc = updateCrc32c(crc32cStart, this.#page, at + recordHeaderBytes, at + length);
-    crc = finishCrc32c(updateCrc32c(crc, this.#page, at, at + crcOffset));
-    if (crc !== words[word + 5]) return this.#failCrc((this.#address + BigInt(at)) as Lsn);
+    const high = page.addressHigh;
+    const low = page.addressLow + at;
+    const isLinked = this.#isLinked(words[word + 3]! >>> 0, words[word + 2]! >>> 0, high, low);
+    if (!isLinked) return this.#failLink(page.lsnAt(at));
+    let crc = updateCrc32c(crc32cStart, buffer, at + recordHeaderBytes, at + length);
+    crc = finishCrc32c(updateCrc32c(crc, buffer, at, at + crcOffset));
+    if (crc !== words[word + 5]) return this.#failCrc(page.lsnAt(at));
 
     const info = bytes[at + 16]!;
     const resourceManager = bytes[at + 17]!;
     if (mayBeEvent(resourceManager, info)) {
-      const lsn = (this.#address + BigInt(at)) as Lsn;
       const xid = words[word + 1]! >>> 0;
-      const place = { view: this.#view, start: at, length };
-      if (!this.#tell({ lsn, endOffset: align8(at + length), xid, info, resourceManager, place }, events)) return false;
+      const place = { view: page.view, start: at, length };
+      if (
+        !this.#tell({ lsn: page.lsnAt(at), endOffset: align8(at + length), xid, info, resourceManager, place }, events)
+      )
+        return false;
     }
-    this.#accept(this.#addressHigh, low, align8(at + length));
+    this.#accept(high, low, align8(at + length));
     if (endsSegment(resourceManager, info)) this.#skipToNextSegment();
     return true;
   }
 
   #readSplit(split: SplitRecord, events: WalEvent[]): boolean {
-    const start = this.#at;
+    const page = this.#page;
+    const start = page.at;
     const end = Math.min(start + split.missingBytes, pageBytes);
-    if (this.#filled < end) return false;
+    if (page.filled < end) return false;
     const hadHeader = split.hasHeader;
-    split.add(this.#page, start, end);
+    split.add(page.buffer, start, end);
     if (split.hasHeader && !hadHeader) {
       const high = Number(split.lsn >> 32n);
       const low = Number(split.lsn & 0xffff_ffffn);
       if (!this.#isLinked(split.previousHigh, split.previousLow, high, low)) return this.#failLink(split.lsn);
     }
-    this.#at = end;
+    page.at = end;
     if (split.missingBytes > 0) return true;
     if (!split.isCrcRight()) return this.#failCrc(split.lsn);
 
@@ -341,9 +324,10 @@ export class WalReader {
     this.#hasPrevious = true;
     this.#previousHigh = high;
     this.#previousLow = low;
-    this.#endAddress = this.#address;
+    this.#endAddress = this.#page.address;
     this.#endOffset = endOffset;
-    this.#at = endOffset;
+    this.#endTimeline = this.#known.timeline;
+    this.#page.at = endOffset;
     this.#recordCount++;
     this.#firstRecordLsn ??= this.#previousLsn;
   }
@@ -361,9 +345,7 @@ export class WalReader {
     events: WalEvent[],
   ): boolean {
     const { lsn, xid, info, resourceManager, place } = record;
-    const endLsn = endsSegment(resourceManager, info)
-      ? this.#nextSegmentStart()
-      : ((this.#address + BigInt(record.endOffset)) as Lsn);
+    const endLsn = endsSegment(resourceManager, info) ? this.#nextSegmentStart() : this.#page.lsnAt(record.endOffset);
     try {
       const data = RecordData.ofRecord(place.view, place.start, place.length);
       const major = this.#known.major;
@@ -379,23 +361,24 @@ export class WalReader {
 
   #nextSegmentStart(): Lsn {
     const size = BigInt(this.#known.segmentSizeBytes ?? pageBytes);
-    return (this.#address - (this.#address % size) + size) as Lsn;
+    const { address } = this.#page;
+    return (address - (address % size) + size) as Lsn;
   }
 
   #skipToNextSegment(): void {
     const next = this.#nextSegmentStart();
-    this.#skipBytes = Number(next - this.#address) - this.#filled;
+    this.#page.skipTo(next);
     this.#endAddress = next;
     this.#endOffset = 0;
-    this.#beginPage(next);
   }
 
   #failLength(length: number): boolean {
-    const lsn = (this.#address + BigInt(this.#at)) as Lsn;
+    const { at, filled, buffer } = this.#page;
+    const lsn = this.#page.lsnAt(at);
     // However the bytes are split, as much of the header is looked at as the page can hold.
-    const end = Math.min(this.#at + recordHeaderBytes, pageBytes);
-    if (this.#filled < end) return false;
-    if (this.#page.bytes.subarray(this.#at, end).every((byte) => byte === 0)) {
+    const end = Math.min(at + recordHeaderBytes, pageBytes);
+    if (filled < end) return false;
+    if (buffer.bytes.subarray(at, end).every((byte) => byte === 0)) {
       return this.#fail('zeros', lsn, `nothing was written from ${formatLsn(lsn)} on`);
     }
     return this.#fail('bad-length', lsn, `the record at ${formatLsn(lsn)} has a length of ${length} bytes`);
@@ -413,8 +396,4 @@ export class WalReader {
     this.#end = { reason, lsn: this.nextLsn, faultLsn, detail };
     return false;
   }
-}
-
-function align8(offset: number): number {
-  return (offset + 7) & ~7;
 }
