@@ -179,7 +179,12 @@ describe.runIf(binDir !== undefined)('a summary of segments', () => {
     await server.start();
     // Started means that it may still be recovering.
     while ((await lab.query('select pg_is_in_recovery()')) === 't');
-    await lab.query("select pg_create_restore_point('on two')", 'create table u (a int)');
+    await lab.query(
+      "select pg_create_restore_point('on two')",
+      'create table u (a int)',
+      'select pg_switch_wal()',
+      'create table v (a int)',
+    );
     await server.stop();
 
     const segments = await readSegments(server, 1);
@@ -221,6 +226,14 @@ describe.runIf(binDir !== undefined)('a summary of segments', () => {
       unusedSegments: [],
       parameterMaxima: undefined,
     });
+
+    // Without the segment where timeline 2 begins only its history file tells where it should.
+    const later = sources.filter(({ timeline }) => timeline === 2).slice(1);
+    const beheaded = [...ofOne, ...later];
+    expect((await summarizeWal(beheaded)).gaps).toEqual([]);
+    expect((await summarizeWal(beheaded, { histories: [written] })).gaps).toEqual([
+      { timeline: 2, startLsn: switchLsn, endLsn: later[0]!.startLsn, end: undefined },
+    ]);
 
     // What the server keeps for later: a file with an older content, and a new one.
     const last = used.at(-1)!;

@@ -93,7 +93,7 @@ export function walReportLines(report: WalReport): string[] {
     gaps.map(
       (gap) =>
         `Gap: ${formatLsn(gap.startLsn)} to ${formatLsn(gap.endLsn)} of timeline ${gap.timeline} ` +
-        `(${formatBytes(Number(gap.endLsn - gap.startLsn))}): ${gap.end.detail}`,
+        `(${formatBytes(Number(gap.endLsn - gap.startLsn))}): ${gap.end?.detail ?? 'segments are missing'}`,
     ),
     unusedSegments.length === 0 ? [] : [`Without content yet: ${counted(unusedSegments.length, 'segment')}`],
     histories.map(historyLine),

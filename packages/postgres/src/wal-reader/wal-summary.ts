@@ -4,6 +4,7 @@
 import { throwIfAborted } from '@varve/base';
 import type { Lsn } from '../lsn.ts';
 import type { WalIdentity } from './page-check.ts';
+import type { TimelineHistory } from './timeline-history.ts';
 import type { WalEnd } from './wal-end.ts';
 import type {
   Checkpoint,
@@ -65,8 +66,8 @@ export interface WalGap {
   readonly timeline: number;
   readonly startLsn: Lsn;
   readonly endLsn: Lsn;
-  /** Why the range before ended; `end-of-input` means that segments are missing. */
-  readonly end: WalEnd;
+  /** Why the range before ended; `end-of-input` or undefined mean that segments are missing. */
+  readonly end: WalEnd | undefined;
 }
 
 export interface WalSummary {
@@ -85,11 +86,11 @@ export interface WalSummary {
 
 /**
  * Reads segments, ordered by timeline and position, each once. Damage is no error: the range ends there, and the next
- * begins with the first whole record of the next segment. RangeError when the order is wrong; CANCELLED.
+ * begins with the first whole record of the next segment. History files show gaps where a timeline begins. RangeError when the order is wrong; CANCELLED.
  */
 export async function summarizeWal(
   segments: AsyncIterable<WalSegmentBytes> | Iterable<WalSegmentBytes>,
-  options: { readonly signal?: AbortSignal } = {},
+  options: { readonly histories?: readonly TimelineHistory[]; readonly signal?: AbortSignal } = {},
 ): Promise<WalSummary> {
   const ranges: WalRange[] = [];
   const unusedSegments: { timeline: number; startLsn: Lsn }[] = [];
@@ -114,7 +115,8 @@ export async function summarizeWal(
     identity ??= collector.identity;
   }
   close();
-  return { identity, ranges, gaps: findGaps(ranges), unusedSegments, parameterMaxima: parameterMaxima(ranges) };
+  const gaps = findGaps(ranges, options.histories ?? []);
+  return { identity, ranges, gaps, unusedSegments, parameterMaxima: parameterMaxima(ranges) };
 }
 
 function isUnused({ startLsn, recordCount, end }: WalRange): boolean {
@@ -235,17 +237,36 @@ class RangeCollector {
   }
 }
 
-function findGaps(ranges: readonly WalRange[]): WalGap[] {
+function findGaps(ranges: readonly WalRange[], histories: readonly TimelineHistory[]): WalGap[] {
   const gaps: WalGap[] = [];
+  const note = (timeline: number, startLsn: Lsn, endLsn: Lsn, end: WalEnd | undefined): void => {
+    if (startLsn < endLsn) gaps.push({ timeline, startLsn, endLsn, end });
+  };
   for (const [index, range] of ranges.entries()) {
     const earlier = ranges.slice(0, index);
-    const before =
-      earlier.findLast(({ timeline }) => timeline === range.timeline) ??
-      earlier.findLast(({ timeline }) => timeline === range.branch?.previousTimeline);
-    if (!before || before.endLsn >= range.startLsn) continue;
-    gaps.push({ timeline: before.timeline, startLsn: before.endLsn, endLsn: range.startLsn, end: before.end });
+    const before = earlier.findLast(({ timeline }) => timeline === range.timeline);
+    if (before) {
+      note(range.timeline, before.endLsn, range.startLsn, before.end);
+      continue;
+    }
+    const origin = originOf(range, histories);
+    if (!origin) continue;
+    const { timeline: parentTimeline, switchLsn } = origin;
+    const parent = earlier.findLast(({ timeline }) => timeline === parentTimeline);
+    const neededLsn = switchLsn < range.startLsn ? switchLsn : range.startLsn;
+    if (parent) note(parentTimeline, parent.endLsn, neededLsn, parent.end);
+    note(range.timeline, switchLsn, range.startLsn, undefined);
   }
   return gaps;
+}
+
+/** Where a timeline left which: from its first record, or from its history file when that record is missing. */
+function originOf(
+  { timeline, branch }: WalRange,
+  histories: readonly TimelineHistory[],
+): { readonly timeline: number; readonly switchLsn: Lsn } | undefined {
+  if (branch) return { timeline: branch.previousTimeline, switchLsn: branch.lsn };
+  return histories.find((history) => history.timeline === timeline)?.ancestors.at(-1);
 }
 
 function parameterMaxima(ranges: readonly WalRange[]): WalSummary['parameterMaxima'] {

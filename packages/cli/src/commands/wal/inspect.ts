@@ -26,7 +26,7 @@ export const addInspectCommand: AddCommand = (parent, register) => {
     const { summarizeWal } = await import('@varve/postgres');
     const paths = command.args.map((path) => resolve(session.io.cwd, path));
     const files = await readWalFiles(paths, session.signal);
-    const summary = await summarizeWal(files.segments, { signal: session.signal });
+    const summary = await summarizeWal(files.segments, { histories: files.histories, signal: session.signal });
     const report = { ...summary, histories: files.histories, leftOut: files.leftOut.map((path) => basename(path)) };
     session.print(walReportJson(report), () => walReportLines(report));
     return hasDamage(report) ? incomplete : 0;
