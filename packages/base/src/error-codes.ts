@@ -56,6 +56,7 @@ export const errorCodes = {
   DATABASE_TOOL_MISSING: { exit: 8, http: 502 },
   DATABASE_PROTOCOL: { exit: 8, http: 502 },
   DATABASE_QUERY_FAILED: { exit: 8, http: 502 },
+  WAL_INVALID: { exit: 6, http: 422 },
 
   CODE_FAILED: { exit: 1, http: 502 },
   COMMAND_FAILED: { exit: 1, http: 502 },

@@ -35,6 +35,35 @@ export {
 } from './logical/restore-database.ts';
 export { baseBackup, type BaseBackupOptions, type BaseBackupPart } from './base-backup/base-backup.ts';
 export type { BackupTablespace } from './base-backup/backup-stream.ts';
+export {
+  summarizeWal,
+  type WalGap,
+  type WalRange,
+  type WalSegmentBytes,
+  type WalSummary,
+} from './wal-reader/wal-summary.ts';
+export { WalReader, type WalReaderStart, type WalReaderState } from './wal-reader/wal-reader.ts';
+export type { WalIdentity } from './wal-reader/page-check.ts';
+export type { WalEnd, WalEndReason } from './wal-reader/wal-end.ts';
+export type { WalEvent, WalMajor, WalParameters } from './wal-reader/wal-event.ts';
+export { readWalFileHeader, type WalFileHeader } from './wal-reader/page-header.ts';
+export {
+  historyFileName,
+  isSegmentSize,
+  parseWalFileName,
+  segmentStart,
+  walSegmentName,
+  type WalFileName,
+} from './wal-reader/segment-name.ts';
+export {
+  formatTimelineHistory,
+  parseTimelineHistory,
+  recoveryPath,
+  timelineAt,
+  type RecoveryPath,
+  type TimelineHistory,
+} from './wal-reader/timeline-history.ts';
+export { formatUnixMicros } from './wal-reader/wal-time.ts';
 export { readPgControl, type PgControl } from './host-server/pg-control.ts';
 export {
   serverStatus,
