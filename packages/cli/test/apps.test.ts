@@ -77,6 +77,7 @@ describe('an installation without apps', () => {
     [['restore', 'ghost', '--yes'], 4, 'APP_NOT_FOUND'],
     [['forget', 'ghost', '--yes'], 4, 'APP_NOT_FOUND'],
     [['prune', '--yes'], 10, 'REPOSITORY_NOT_FOUND'],
+    [['check'], 10, 'REPOSITORY_NOT_FOUND'],
     [['jobs', 'ghost'], 4, 'JOB_NOT_FOUND'],
     [['recovery-kit'], 10, 'REPOSITORY_NOT_FOUND'],
     [['app', 'add', 'shop'], 7, 'DOCKER_UNREACHABLE'],
@@ -216,6 +217,13 @@ describe('an app', () => {
     const missing = await lab.run(['download', 'files', 'latest', '/nothing', '-o', lab.path('not-made')]);
     expect(missing.stderr).toContain('[PATH_NOT_FOUND]');
     expect(await readdir(lab.folder)).not.toContain('not-made');
+  });
+
+  test('has its repository checked', async () => {
+    expect((await ok('check')).stdout).toMatch(/^The repository is sound: 1 snapshot, \d+ packs?\.$/m);
+    expect((await ok('check', '--read-data')).stdout).toMatch(/of data read\.$/m);
+    const job = jobSchema.parse(await okJson('check'));
+    expect(job).toMatchObject({ state: 'succeeded', result: { type: 'check', scope: { data: 'none' }, errors: 0 } });
   });
 
   test('leaves jobs behind that can be looked at', async () => {
