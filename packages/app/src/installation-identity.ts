@@ -4,7 +4,7 @@
 // shows it to all containers of the host that have the data directory: that is how one tells whether another's process lives.
 
 import { randomBytes, randomUUID } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -14,6 +14,7 @@ import { writeDurableFile } from './catalogue/durable-file.ts';
 import { currentOwner } from './jobs/process-owner.ts';
 
 const idPattern = /^[0-9a-f-]{36}$/;
+const mostAttempts = 10;
 
 async function readId(path: string): Promise<string | undefined> {
   try {
@@ -64,32 +65,50 @@ function holdFile(path: string): DatabaseSync {
   }
 }
 
+/** Removes the file of a process that is dead; one that a living process holds stays. */
+function removeUnheld(path: string): void {
+  try {
+    const file = holdFile(path);
+    rmSync(path, { force: true });
+    file.close();
+  } catch {
+    // Held by its process, or by somebody who looks; the next start looks again.
+  }
+}
+
+/** Makes a file of a new name and holds it; whoever tidied up between the two has it made again. */
+function holdNewFile(folder: string, key: string): { readonly path: string; readonly held: DatabaseSync } {
+  for (let attempt = 1; ; attempt++) {
+    const path = join(folder, `${key}-${randomBytes(4).toString('hex')}`);
+    try {
+      const held = holdFile(path);
+      if (existsSync(path)) return { path, held };
+      held.close();
+    } catch (error) {
+      if (attempt >= mostAttempts) throw unusable(path, messageOf(error), error);
+    }
+  }
+}
+
 /** What this process is known by to others of its installation. */
 export class RunningProcess implements AsyncDisposable {
   readonly #folder: string;
   readonly #path: string;
   readonly #held: DatabaseSync;
 
-  private constructor(folder: string, path: string) {
+  private constructor(folder: string, file: { readonly path: string; readonly held: DatabaseSync }) {
     this.#folder = folder;
-    this.#path = path;
-    this.#held = holdFile(path);
+    this.#path = file.path;
+    this.#held = file.held;
   }
 
-  /** Says that this process runs. Removes what processes of earlier boots left. */
+  /** Says that this process runs. Removes what dead ones left. */
   static async announce(folder: string): Promise<RunningProcess> {
     const { boot, namespace, pid, startedAt } = currentOwner();
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    for (const name of await readdir(folder)) {
-      if (!name.startsWith(`${boot}.`)) await rm(join(folder, name), { force: true });
-    }
+    for (const name of await readdir(folder)) removeUnheld(join(folder, name));
     const key = keyOf({ boot, pidSpace: namespace, pid, started: startedAt });
-    const path = join(folder, `${key}-${randomBytes(4).toString('hex')}`);
-    try {
-      return new RunningProcess(folder, path);
-    } catch (error) {
-      throw unusable(path, messageOf(error), error);
-    }
+    return new RunningProcess(folder, holdNewFile(folder, key));
   }
 
   /** Whether a process of this installation lives, in whatever container of this host. In doubt it does. */

@@ -1,6 +1,6 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { newAppSchema } from '@varve/contract';
 import { lockRepository } from '@varve/repository';
@@ -133,8 +133,19 @@ describe('the identity of an installation', () => {
       const dead = name.replace(`.${pid}.`, '.999999.');
       await writeFile(join(running, dead), '');
       expect(await first.isRunning({ ...me, pid: 999_999 })).toBe(false);
-      await rm(join(running, dead));
+      await using third = await RunningProcess.announce(running);
+      expect(await readdir(running)).not.toContain(dead);
+      expect(await third.isRunning(me)).toBe(true);
     }
+    expect(await readdir(running)).toEqual([]);
+  });
+
+  test('starts in many processes at once, each of which is known to run', async () => {
+    await using folder = await temporaryFolder();
+    const running = join(folder.path, 'running');
+    const all = await Promise.all(Array.from({ length: 20 }, () => RunningProcess.announce(running)));
+    expect(await readdir(running)).toHaveLength(20);
+    await Promise.all(all.map((one) => one[Symbol.asyncDispose]()));
     expect(await readdir(running)).toEqual([]);
   });
 });

@@ -422,7 +422,9 @@ describe('the background work', () => {
       );
       const snapshots = await varve.listSnapshots('shop');
       expect(snapshots).toMatchObject([{ kind: 'scheduled' }]);
-      expect((await varve.listJobs()).filter(({ requestedBy }) => requestedBy === 'schedule')).toHaveLength(2);
+      // What was removed leaves space, which comes back right after; that job may still run.
+      const scheduled = (await varve.listJobs()).filter(({ requestedBy }) => requestedBy === 'schedule');
+      expect(scheduled.map(({ type }) => type).filter((type) => type !== 'prune')).toEqual(['forget', 'snapshot']);
       expect((await varve.getApp('shop')).protection).toMatchObject({ level: 'protected' });
       expect((await varve.getApp('shop')).protection.nextRunAt).toMatch(/^2026-03-03T04:00/);
     },

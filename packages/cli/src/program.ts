@@ -4,6 +4,7 @@ import { AppError } from '@varve/base';
 import { Command, Option, type CommanderError } from 'commander';
 import { addAlertsCommand } from './commands/alerts.ts';
 import { addAppCommands } from './commands/app/index.ts';
+import { addCheckCommand } from './commands/check.ts';
 import { addConnectCommand } from './commands/connect.ts';
 import { addDemoCommand } from './commands/demo.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
@@ -66,6 +67,7 @@ export function buildProgram(options: { io: Io; signal: AbortSignal; onResult: (
   addRestoreCommand(program, register);
   addForgetCommand(program, register);
   addPruneCommand(program, register);
+  addCheckCommand(program, register);
   addJobsCommand(program, register);
   addAlertsCommand(program, register);
   addConnectCommand(program, register);

@@ -77,6 +77,7 @@ describe('an installation without apps', () => {
     [['restore', 'ghost', '--yes'], 4, 'APP_NOT_FOUND'],
     [['forget', 'ghost', '--yes'], 4, 'APP_NOT_FOUND'],
     [['prune', '--yes'], 10, 'REPOSITORY_NOT_FOUND'],
+    [['check'], 10, 'REPOSITORY_NOT_FOUND'],
     [['jobs', 'ghost'], 4, 'JOB_NOT_FOUND'],
     [['recovery-kit'], 10, 'REPOSITORY_NOT_FOUND'],
     [['app', 'add', 'shop'], 7, 'DOCKER_UNREACHABLE'],
@@ -196,25 +197,33 @@ describe('an app', () => {
   });
 
   test('is looked into, and files and folders are taken out', async () => {
+    // The snapshot that is left was taken before the restore.
     expect((await ok('ls', 'files')).stdout).toMatch(/^ +- +\d{4}-.* volumes\/$/m);
     const folder = snapshotFolderSchema.parse(await okJson('ls', 'files', 'latest', '/volumes/files'));
-    expect(folder.entries.map(({ name, bytes }) => [name, bytes])).toContainEqual(['invoice.txt', 5]);
+    expect(folder.entries.map(({ name, bytes }) => [name, bytes])).toContainEqual(['invoice.txt', 7]);
     expect((await lab.run(['ls', 'files', 'latest', '/nothing'])).stderr).toContain('[PATH_NOT_FOUND]');
 
     const path = '/volumes/files/invoice.txt';
-    expect((await ok('download', 'files', 'latest', path)).stdout).toBe('paid\n');
+    expect((await ok('download', 'files', 'latest', path)).stdout).toBe('ruined\n');
     const taken = lab.path('taken.txt');
-    expect((await ok('download', 'files', 'latest', path, '-o', taken)).stdout).toContain('5 B');
-    expect(await readFile(taken, 'utf8')).toBe('paid\n');
+    expect((await ok('download', 'files', 'latest', path, '-o', taken)).stdout).toContain('7 B');
+    expect(await readFile(taken, 'utf8')).toBe('ruined\n');
     const archive = lab.path('taken.tar');
     expect(await okJson('download', 'files', 'latest', '/volumes/files', '-o', archive)).toMatchObject({
       file: archive,
     });
-    expect(spawnSync('tar', ['-xOf', archive, 'invoice.txt']).stdout.toString()).toBe('paid\n');
+    expect(spawnSync('tar', ['-xOf', archive, 'invoice.txt']).stdout.toString()).toBe('ruined\n');
     expect((await lab.run(['download', 'files', 'latest', path, '--json'])).exitCode).toBe(2);
     const missing = await lab.run(['download', 'files', 'latest', '/nothing', '-o', lab.path('not-made')]);
     expect(missing.stderr).toContain('[PATH_NOT_FOUND]');
     expect(await readdir(lab.folder)).not.toContain('not-made');
+  });
+
+  test('has its repository checked', async () => {
+    expect((await ok('check')).stdout).toMatch(/^The repository is sound: 1 snapshot, \d+ packs?\.$/m);
+    expect((await ok('check', '--read-data')).stdout).toMatch(/of data read\.$/m);
+    const job = jobSchema.parse(await okJson('check'));
+    expect(job).toMatchObject({ state: 'succeeded', result: { type: 'check', scope: { data: 'none' }, errors: 0 } });
   });
 
   test('leaves jobs behind that can be looked at', async () => {

@@ -32,6 +32,8 @@ import { addStaticUi } from './static-ui.ts';
 
 /** For an answer; what takes longer is a job. */
 const answerTimeoutMs = 120_000;
+/** The stream of events, and the plan of a prune, which may look at every folder once and ends when its reader leaves. */
+const unlimited: ReadonlySet<string> = new Set(['/api/events', '/api/repository/prune/preview']);
 
 /** The whole HTTP surface as one fetch handler. */
 export function createHttpApp(context: ServerContext & { readonly listenHost: string }): Api {
@@ -47,7 +49,7 @@ export function createHttpApp(context: ServerContext & { readonly listenHost: st
   api.use(requestLog(context), securityHeaders(context), hostCheck(context), csrfCheck(context), bodyLimit());
   api.use('/api/*', sessionCheck(context));
   const withTimeout = timeout(answerTimeoutMs, () => new HTTPException(504));
-  api.use('/api/*', (c, next) => (c.req.path === '/api/events' ? next() : withTimeout(c, next)));
+  api.use('/api/*', (c, next) => (unlimited.has(c.req.path) ? next() : withTimeout(c, next)));
 
   addHealthRoutes(api);
   addSessionRoutes(api, context);

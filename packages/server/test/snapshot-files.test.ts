@@ -2,9 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { execFileSync } from 'node:child_process';
 import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Download } from '@varve/app';
 import { newAppSchema, newSnapshotSchema, snapshotFolderSchema } from '@varve/contract';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { contentDisposition } from '../src/routes/content-disposition.ts';
+import { downloadStream } from '../src/routes/download-stream.ts';
 import { errorCode, startTestServer, type TestServer } from './server-fixture.ts';
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
@@ -189,5 +191,58 @@ describe('the name of a download', () => {
 
   test('is cut, with its extension kept', () => {
     expect(contentDisposition(`${'x'.repeat(300)}.tar`)).toContain(`filename="${'x'.repeat(116)}.tar"`);
+  });
+});
+
+describe('the stream of a download', () => {
+  /** A download of ten parts that tells how many were read and whether it was disposed of. */
+  function counted() {
+    const seen = { read: 0, disposed: 0, cutOff: 0, failures: [] as unknown[] };
+    const gone = new AbortController();
+    const content = async function* (): AsyncGenerator<Uint8Array> {
+      for (let part = 0; part < 10; part++) {
+        seen.read++;
+        yield new Uint8Array([part]);
+      }
+    };
+    const download: Download = {
+      name: 'x',
+      bytes: null,
+      content: content(),
+      [Symbol.asyncDispose]: async () => void seen.disposed++,
+    };
+    const stream = (stallMs: number): ReadableStream<Uint8Array> =>
+      downloadStream(download, {
+        gone,
+        stallMs,
+        onFailure: (error) => seen.failures.push(error),
+        cutOff: () => void seen.cutOff++,
+      });
+    return { seen, gone, stream };
+  }
+
+  test('reads no further ahead of its reader than one part', async () => {
+    const { seen, gone, stream } = counted();
+    const reader = stream(60_000).getReader();
+    expect((await reader.read()).value).toEqual(new Uint8Array([0]));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(seen.read).toBeLessThanOrEqual(2);
+    await reader.cancel();
+    expect(gone.signal.aborted).toBe(true);
+    expect(seen).toMatchObject({ disposed: 1, failures: [] });
+  });
+
+  test('is ended when its reader takes nothing any more', async () => {
+    const { seen, gone, stream } = counted();
+    const reader = stream(20).getReader();
+    await reader.read();
+    await vi.waitFor(() => expect(seen).toMatchObject({ disposed: 1, cutOff: 1 }));
+    expect(gone.signal.reason).toMatchObject({ code: 'CANCELLED' });
+  });
+
+  test('that is read to its end is disposed of once, and not cut off', async () => {
+    const { seen, stream } = counted();
+    expect((await new Response(stream(60_000)).arrayBuffer()).byteLength).toBe(10);
+    expect(seen).toEqual({ read: 10, disposed: 1, cutOff: 0, failures: [] });
   });
 });

@@ -139,6 +139,37 @@ describe.skipIf(skipReason !== '')(`flows in a browser${skipReason}`, () => {
     expect(stage.complaints).toEqual([]);
   });
 
+  test('free space shows its plan in words before anything goes, and then the job live', async () => {
+    await using stage = await open('full', '/settings');
+    const { page, server } = stage;
+    await page.getByText('structure and part 2 of 4 of the data').waitFor();
+    await page.getByRole('button', { name: 'Free space…' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByText('6.1 GiB in 425 packs will be freed').waitFor();
+    await dialog.getByText('34 snapshots and stay').waitFor();
+    expect(server.requests.map(({ line }) => line)).not.toContain('POST /repository/prune');
+    await dialog.getByRole('button', { name: 'Free the space' }).click();
+    await page.getByRole('heading', { name: 'Freeing space' }).waitFor();
+    await page.getByText('Copying what is used').first().waitFor();
+    expect(stage.complaints).toEqual([]);
+  });
+
+  test('what runs by itself is changed without touching the e-mail', async () => {
+    await using stage = await open('full', '/settings');
+    const { page, server } = stage;
+    await page.getByRole('button', { name: 'Change what runs by itself' }).click();
+    await page.getByLabel('How often').selectOption('30');
+    await page.getByLabel('All data is read').selectOption('0');
+    await page.getByText('Bytes that went bad on the disk are not noticed.').waitFor();
+    await page.getByLabel('Give back the space of removed snapshots').uncheck();
+    await page.getByRole('dialog').getByRole('button', { name: 'Save' }).click();
+    await page.getByRole('dialog').waitFor({ state: 'hidden' });
+    expect(server.requests.find(({ line }) => line === 'PUT /settings')?.body).toEqual({
+      maintenance: { prune: false, check: true, checkEveryDays: 30, readDataDays: 0 },
+    });
+    expect(stage.complaints).toEqual([]);
+  });
+
   test('language and theme are switched at once and kept', async () => {
     await using stage = await open('full', '/');
     const { page } = stage;

@@ -6,7 +6,7 @@ import type { ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
@@ -113,6 +113,12 @@ describe.skipIf(skipReason !== '')(`the real server in a browser${skipReason}`, 
 
     await page.getByRole('link', { name: /^Open the snapshot of/ }).click();
     await page.getByText('uncommitted').or(page.getByText('without changes')).first().waitFor();
+    await page.getByRole('button', { name: 'volumes', exact: true }).click();
+    await page.getByRole('button', { name: basename(app.files), exact: true }).click();
+    const download = page.waitForEvent('download');
+    await page.getByRole('link', { name: 'Download invoice.txt' }).click();
+    expect((await download).suggestedFilename()).toBe('invoice.txt');
+    expect(await readFile(await (await download).path(), 'utf8')).toBe('Invoice 1: 100 EUR\n');
     await page.getByRole('link', { name: 'Restore', exact: true }).click();
     await page.getByLabel('Name of the app').fill('Shop');
     await page.getByRole('button', { name: 'Restore now' }).click();
@@ -126,6 +132,10 @@ describe.skipIf(skipReason !== '')(`the real server in a browser${skipReason}`, 
     await page.getByText('Before a restore').first().waitFor();
     await page.getByRole('link', { name: 'Settings' }).click();
     await page.getByText('/repository').first().waitFor();
+    await page.getByText('Not checked yet.').waitFor();
+    await page.getByRole('button', { name: 'Free space…' }).click();
+    await page.getByText('There is nothing to free').waitFor();
+    await page.getByRole('dialog').getByRole('button', { name: 'Close' }).last().click();
     await page.getByRole('button', { name: 'Test this storage' }).click();
     await page.getByText('The storage does what a repository relies on.').waitFor();
     await page.getByText('A file is never replaced').waitFor();

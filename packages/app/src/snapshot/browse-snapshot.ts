@@ -58,7 +58,6 @@ export async function openDownload(
   const { repository, snapshot, signal, request, clock, logger } = options;
   const { format } = request;
   const path = absolutePath(request.path);
-  const { tree: treeId } = await repository.findSnapshot(snapshot.id, {}, { signal });
   const lock = await lockRepository(repository, {
     ...options.lockOwner,
     exclusive: false,
@@ -68,6 +67,7 @@ export async function openDownload(
     logger,
   });
   try {
+    const { tree: treeId } = await repository.findSnapshot(snapshot.id, {}, { signal });
     const node = path === '/' ? null : await findNode(repository, { treeId, path, signal });
     if (format === 'file' && node?.type !== 'file') throw noFile(path);
     const place = { treeId, path, signal: AbortSignal.any([signal, lock.signal]) };

@@ -87,9 +87,20 @@ function detailLines({ job, log }: JobDetails, now: Date): string[] {
   if (job.error?.hint) facts.push(['Hint', job.error.hint]);
   return [
     ...factLines(facts),
+    ...affectedFileLines(job),
     ...job.problems.map((problem) => `not saved: ${printable(problem.path)}: ${printable(problem.message)}`),
     ...log.map((line) => `${absoluteTime(line.time)} ${line.level.padEnd(7)} ${printable(line.message)}`),
   ];
+}
+
+/** What a check found damaged, as far as it is kept with the job. */
+function affectedFileLines({ result }: Job): string[] {
+  if (result?.type !== 'check') return [];
+  const { affected, affectedCount } = result;
+  const lines = affected.map(
+    ({ path, snapshotId, reason }) => `damaged: ${printable(path)} (${snapshotId.slice(0, 8)}): ${printable(reason)}`,
+  );
+  return affectedCount > affected.length ? [...lines, `damaged: ${affectedCount} in all`] : lines;
 }
 
 function durationOf(job: Job, now: Date): string {

@@ -1,11 +1,11 @@
 // What is inside a snapshot, and downloads of it: streamed as fast as the reader takes them, and ended when the reader leaves.
 
 import { z } from '@hono/zod-openapi';
-import type { Download } from '@varve/app';
 import { messageOf } from '@varve/base';
 import { appIdSchema, downloadFormatSchema, snapshotFolderSchema } from '@varve/contract';
 import { userOf, type Api, type ServerContext } from '../context.ts';
 import { contentDisposition } from './content-disposition.ts';
+import { downloadStream } from './download-stream.ts';
 import { describeRoute, jsonAnswer } from './route.ts';
 
 const tags = ['snapshots'];
@@ -27,6 +27,9 @@ const listFiles = describeRoute({
   },
   responses: { 200: jsonAnswer(snapshotFolderSchema, 'The folder, or a page of it.') },
 });
+
+/** A reader that takes nothing for so long is given up: the lock of its download keeps prunes waiting. */
+const stallMs = 10 * 60_000;
 
 const binary = { schema: z.string().meta({ format: 'binary' }) };
 
@@ -78,49 +81,7 @@ export function addSnapshotFileRoutes(api: Api, { varve, logger, shutdown }: Ser
     const onFailure = (error: unknown): void => {
       if (!signal.aborted) logger.error('a download was cut off', { app: id, snapshotId, error: messageOf(error) });
     };
-    return new Response(streamOf(opened, { gone, onFailure, cutOff: () => c.env.outgoing.destroy() }), { headers });
+    const cutOff = (): void => void c.env.outgoing.destroy();
+    return new Response(downloadStream(opened, { gone, onFailure, cutOff, stallMs }), { headers });
   });
-}
-
-/** Reads on when the reader has taken what was read. A failure breaks the stream off, so that nobody takes it for whole. */
-function streamOf(
-  opened: Download,
-  options: {
-    readonly gone: AbortController;
-    readonly onFailure: (error: unknown) => void;
-    readonly cutOff: () => void;
-  },
-): ReadableStream<Uint8Array> {
-  const parts = opened.content[Symbol.asyncIterator]();
-  const close = async (): Promise<void> => {
-    try {
-      await opened[Symbol.asyncDispose]();
-    } catch (error) {
-      options.onFailure(error);
-    }
-  };
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        try {
-          const part = await parts.next();
-          if (part.done !== true) return controller.enqueue(part.value);
-          await close();
-          controller.close();
-        } catch (error) {
-          await close();
-          options.onFailure(error);
-          options.cutOff();
-          controller.close();
-        }
-      },
-      async cancel(reason) {
-        options.gone.abort(reason);
-        // What is being read fails by the signal; then the lock may go.
-        await parts.return?.(undefined).catch(() => {});
-        await close();
-      },
-    },
-    { highWaterMark: 1 },
-  );
 }
