@@ -2,7 +2,7 @@
 // when there is room again the next run completes.
 
 import { execFileSync } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { backupPaths, checkRepository, createRepository, openRepository, runPrune } from '@varve/repository';
 import { openStorage } from '@varve/storage';
@@ -43,7 +43,8 @@ class SmallDisk implements AsyncDisposable {
 
   /** Uses up what is free, but for `leftBytes`. */
   fill(leftBytes: number): void {
-    const file = openSync(join(this.folder.repo, 'filler'), 'w');
+    const path = join(this.folder.repo, 'filler');
+    const file = openSync(path, 'w');
     try {
       for (;;) writeSync(file, Buffer.alloc(4096));
     } catch {
@@ -51,7 +52,7 @@ class SmallDisk implements AsyncDisposable {
     } finally {
       closeSync(file);
     }
-    execFileSync('truncate', ['-s', `-${leftBytes}`, join(this.folder.repo, 'filler')]);
+    truncateSync(path, statSync(path).size - leftBytes);
   }
 
   empty(): void {
