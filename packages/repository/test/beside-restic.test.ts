@@ -9,11 +9,11 @@ import { backupPaths, checkRepository, lockRepository, openRepository, runPrune 
 import { quickTemporaryFolder } from '@varve/testing';
 import { describe, expect, test } from 'vitest';
 import { resticLockTimes } from '../src/lock/repository-lock.ts';
-import { find, linesOfFolder } from './fault-lab.ts';
 import { noise } from './odd-tree.ts';
 import { password } from './prune-lab.ts';
 import { resticMissing, ScratchFolder } from './restic-oracle.ts';
 import { seededRandom } from './seeded-random.ts';
+import { find, linesOfFolder } from './snapshot-contents.ts';
 
 const missing = resticMissing();
 const seed = Number(process.env['VARVE_SEED'] ?? randomBytes(4).readUInt32LE());

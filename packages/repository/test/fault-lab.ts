@@ -1,8 +1,7 @@
 // The bench of the fault enumeration: what changes a repository, each with the repository that it begins from and with what has to
 // be true of it in the middle and at the end. Contents are compared by walking trees and hashing files, not through the disk.
 
-import { createHash } from 'node:crypto';
-import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isAppError, Secret } from '@varve/base';
 import {
@@ -25,19 +24,13 @@ import {
 import type { FileHandle, Storage } from '@varve/storage';
 import { quickTemporaryFolder } from '@varve/testing';
 import { expect } from 'vitest';
-import { decodeTree } from '../src/tree/decode-tree.ts';
 import { noise } from './odd-tree.ts';
 import { password, quick } from './prune-lab.ts';
 import { cheapKey, ScratchFolder } from './restic-oracle.ts';
+import { find, linesOfFolder, type Found } from './snapshot-contents.ts';
 
 export const otherPassword = new Secret('ein anderes');
 const thirdPassword = new Secret('ein drittes');
-
-/** A snapshot and what is in it: a line with path, kind and hash for each file and folder. */
-export interface Found {
-  readonly snapshot: Snapshot;
-  readonly lines: readonly string[];
-}
 
 /** A repository that a case works on. */
 export interface Site {
@@ -359,51 +352,6 @@ export async function openAny(storage: Storage, passwords: readonly Secret[]): P
     }
   }
   throw new Error('No password opens the repository.');
-}
-
-/** Every snapshot with its content, the oldest first; read anew. */
-export async function find(repository: Repository): Promise<Found[]> {
-  const snapshots = await repository.listSnapshots();
-  await repository.loadIndex();
-  const hashes = new Map<string, string>();
-  const found: Found[] = [];
-  for (const snapshot of snapshots) {
-    found.push({ snapshot, lines: await linesOfTree(repository, { treeId: snapshot.tree, hashes }) });
-  }
-  return found;
-}
-
-async function linesOfTree(
-  repository: Repository,
-  { treeId, hashes }: { readonly treeId: string; readonly hashes: Map<string, string> },
-): Promise<string[]> {
-  const lines: string[] = [];
-  const folders = [{ tree: treeId, path: '' }];
-  for (let folder = folders.pop(); folder; folder = folders.pop()) {
-    for (const { name, type, subtree, content } of decodeTree(await repository.loadBlob('tree', folder.tree))) {
-      const path = `${folder.path}${name.toString()}`;
-      if (subtree !== undefined) folders.push({ tree: subtree, path: `${path}/` });
-      const key = (content ?? []).join();
-      if (content && !hashes.has(key)) {
-        const hash = createHash('sha256');
-        for (const id of content) hash.update(await repository.loadBlob('data', id));
-        hashes.set(key, hash.digest('hex'));
-      }
-      lines.push(`${path} ${type} ${content ? hashes.get(key) : ''}`);
-    }
-  }
-  return lines.sort();
-}
-
-/** The same lines of what is on the disk. */
-export function linesOfFolder(home: string): string[] {
-  const entries = readdirSync(join(home, 'source'), { recursive: true, encoding: 'utf8' });
-  const lines = entries.map((name) => {
-    const path = join(home, 'source', name);
-    if (statSync(path).isDirectory()) return `source/${name} dir `;
-    return `source/${name} file ${createHash('sha256').update(readFileSync(path)).digest('hex')}`;
-  });
-  return ['source dir ', ...lines].sort();
 }
 
 /** Where a process that is killed, or whose write is torn, leaves half a file: beside its place, under a temporary name. */

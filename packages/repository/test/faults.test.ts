@@ -8,25 +8,24 @@ import { FaultyStorage, type FaultKind, type MutatingCall } from '@varve/testing
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import {
   FaultLab,
-  find,
   leaveBeside,
   migrate,
   openAny,
   operations,
   otherPassword,
-  type Found,
   type Operation,
   type Site,
 } from './fault-lab.ts';
 import { password, quick } from './prune-lab.ts';
 import { resticMissing } from './restic-oracle.ts';
 import { seededRandom } from './seeded-random.ts';
+import { find, type Found } from './snapshot-contents.ts';
 
 const noRestic = resticMissing();
 const isWhole = process.env['VARVE_FAULTS'] === 'all';
 const seed = Number(process.env['VARVE_SEED'] ?? randomBytes(4).readUInt32LE());
 /** Of the calls of one operation, with one kind of fault. */
-const mostCalls = isWhole ? Infinity : 4;
+const mostCalls = isWhole ? Infinity : 3;
 const casesAtOnce = 3;
 const kinds: readonly FaultKind[] = ['before', 'after', 'torn', 'kill'];
 

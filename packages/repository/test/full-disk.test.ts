@@ -7,10 +7,10 @@ import { join } from 'node:path';
 import { backupPaths, checkRepository, createRepository, openRepository, runPrune } from '@varve/repository';
 import { openStorage } from '@varve/storage';
 import { expect, test } from 'vitest';
-import { find, type Found } from './fault-lab.ts';
 import { noise } from './odd-tree.ts';
 import { password, quick } from './prune-lab.ts';
 import { cheapKey, ScratchFolder } from './restic-oracle.ts';
+import { find, type Found } from './snapshot-contents.ts';
 
 const everything = { ...quick, maxUnused: { bytes: 0 }, workers: 0 } as const;
 

@@ -32,10 +32,11 @@ import { FaultyStorage, quickTemporaryFolder, resticCommand } from '@varve/testi
 import { expect } from 'vitest';
 import { encodeLock } from '../src/lock/lock-file.ts';
 import { snapshotTimeNs } from '../src/snapshot/snapshot.ts';
-import { find, leaveBeside, linesOfFolder } from './fault-lab.ts';
+import { leaveBeside } from './fault-lab.ts';
 import { noise } from './odd-tree.ts';
 import { password, quick } from './prune-lab.ts';
 import { cheapKey, resticPassword, resticVersion, ScratchFolder } from './restic-oracle.ts';
+import { find, linesOfFolder } from './snapshot-contents.ts';
 
 type Random = (below: number) => number;
 type Program = 'restic' | 'varve';
@@ -267,7 +268,8 @@ export class InteropLab implements AsyncDisposable {
     const time = new Date(Date.now() - 31 * 60_000).toISOString();
     const lock = { time, exclusive: true, hostname: 'elsewhere', username: 'ana', pid: 4711 };
     await repository.saveUnpacked('lock', encodeLock(lock));
-    await this.#unlockWith(program);
+    if (program === 'restic') await this.#main.restic(['unlock']);
+    else await unlockRepository(await this.#open());
     expect(await repository.listFiles('lock')).toEqual([]);
     return this.#entries;
   }
@@ -309,11 +311,6 @@ export class InteropLab implements AsyncDisposable {
     const timer = setTimeout(() => child.kill('SIGKILL'), this.#random(600));
     await once(child, 'exit');
     clearTimeout(timer);
-  }
-
-  async #unlockWith(program: Program): Promise<void> {
-    if (program === 'restic') await this.#main.restic(['unlock']);
-    else await unlockRepository(await this.#open());
   }
 
   async #restoreWith(program: Program, { id, lines }: Entry): Promise<void> {

@@ -8,7 +8,7 @@ import { resticMissing } from './restic-oracle.ts';
 import { seededRandom } from './seeded-random.ts';
 
 const missing = resticMissing();
-const sequences = Number(process.env['VARVE_SEQUENCES'] ?? 3);
+const sequences = Number(process.env['VARVE_SEQUENCES'] ?? 2);
 const firstSeed = Number(process.env['VARVE_SEED'] ?? randomBytes(4).readUInt32LE());
 const stepsOfSequence = 25;
 

@@ -5,9 +5,9 @@ import { mkdirSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { backupPaths, lockRepository, openRepository, runPrune } from '@varve/repository';
 import { openStorage } from '@varve/storage';
-import { linesOfFolder } from './fault-lab.ts';
 import { noise } from './odd-tree.ts';
 import { password, quick } from './prune-lab.ts';
+import { linesOfFolder } from './snapshot-contents.ts';
 
 /** A line of the worker's output. */
 export type Report =

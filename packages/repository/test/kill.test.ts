@@ -11,11 +11,11 @@ import { createInterface } from 'node:readline';
 import { checkRepository, openRepository } from '@varve/repository';
 import { quickTemporaryFolder } from '@varve/testing';
 import { expect, test } from 'vitest';
-import { find } from './fault-lab.ts';
 import type { Report } from './kill-worker.ts';
 import { password } from './prune-lab.ts';
 import { resticMissing, ScratchFolder } from './restic-oracle.ts';
 import { seededRandom } from './seeded-random.ts';
+import { find } from './snapshot-contents.ts';
 
 const kills = Number(process.env['VARVE_KILLS'] ?? 5);
 const seed = Number(process.env['VARVE_SEED'] ?? randomBytes(4).readUInt32LE());

@@ -179,9 +179,12 @@ describe('a lock', () => {
   test.for(['before', 'after'] as const)('is kept when its old file cannot be removed at once: %s', async (kind) => {
     // The first refresh writes the second file and then removes the first.
     const storage = new FaultyStorage(folder.storage(), { failingCall: 3, kind, staysDown: false });
-    const lock = await lockRepository(await openRepository({ storage, password }), exclusive);
+    const lock = await lockRepository(await openRepository({ storage, password }), {
+      ...exclusive,
+      times: { ...times, lostAfterMs: 60_000 },
+    });
     const [first] = await lockNames();
-    await expect.poll(() => storage.calls.length, { timeout: 5000 }).toBeGreaterThan(7);
+    await expect.poll(() => storage.calls.length).toBeGreaterThan(7);
     expect(lock.signal.aborted).toBe(false);
     expect(await lockNames()).not.toContain(first);
     await lock.release();
@@ -224,19 +227,19 @@ describe('a lock', () => {
       await using lock = await lockRepository(repository, {
         ...shared,
         clock,
-        times: { ...times, refreshMs: 50_000, lostAfterMs: 1000 },
+        times: { ...times, refreshMs: 50_000, lostAfterMs: 10_000 },
       });
       const [first] = await lockNames();
       if (cameBy) await plantLock({ time: formatGoTime(new Date(Date.now() + 2 * 3_600_000)) });
       clock.offsetMs = 2 * 3_600_000;
       if (cameBy) {
-        await expect.poll(() => lock.signal.aborted, { timeout: 5000 }).toBe(true);
+        await expect.poll(() => lock.signal.aborted, { timeout: 20_000 }).toBe(true);
         expect(lock.signal.reason).toMatchObject({
           code: 'REPOSITORY_LOCK_LOST',
           message: expect.stringContaining('ana on elsewhere'),
         });
       } else {
-        await expect.poll(async () => (await lockNames()).includes(first!), { timeout: 5000 }).toBe(false);
+        await expect.poll(async () => (await lockNames()).includes(first!), { timeout: 20_000 }).toBe(false);
         expect(lock.signal.aborted).toBe(false);
       }
     }
