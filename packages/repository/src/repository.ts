@@ -219,10 +219,15 @@ export class Repository implements AsyncDisposable {
     json: Uint8Array,
     options: CallOptions = {},
   ): Promise<string> {
-    const bytes = this.cipher.seal(encodeUnpacked(json, this.#compressor));
-    const name = this.engine.sha256(bytes).toString('hex');
+    const { name, bytes } = this.sealUnpacked(json);
     await this.storage.save({ type, name }, bytes, options);
     return name;
+  }
+
+  /** The bytes of an index, snapshot or lock file, and the name that they have to be stored under. */
+  sealUnpacked(json: Uint8Array): { readonly name: string; readonly bytes: Uint8Array } {
+    const bytes = this.cipher.seal(encodeUnpacked(json, this.#compressor));
+    return { name: this.engine.sha256(bytes).toString('hex'), bytes };
   }
 
   /** The JSON of an index, snapshot or lock file, checked against its name; a bad file is fetched once more. */

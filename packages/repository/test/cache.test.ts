@@ -8,12 +8,14 @@ import {
   createRepository,
   listTree,
   openRepository,
+  runPrune,
   type Repository,
   type RepositoryCache,
 } from '@varve/repository';
 import { CachedStorage, FileCache, type Storage } from '@varve/storage';
 import { FaultyStorage } from '@varve/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { quick } from './prune-lab.ts';
 import { cheapKey, resticMissing, resticPassword, ScratchFolder } from './restic-oracle.ts';
 
 const password = new Secret(resticPassword);
@@ -125,6 +127,35 @@ describe('opening a repository again', () => {
     await again.loadIndex();
     await again.loadBlob('tree', found!.tree);
     expect(storage.loaded.filter((type) => type !== 'config' && type !== 'key')).toEqual([]);
+  });
+
+  test('after somebody else pruned, a backup relies on nothing that is gone', async () => {
+    const source = join(scratch.path, 'source');
+    await mkdir(source);
+    const backUp = async (repository: Repository): Promise<string> => {
+      const { snapshot } = await backupPaths(repository, { hostname: 'host', paths: [source], workers: 1 });
+      return snapshot.id;
+    };
+    for (const name of ['kept', 'gone']) await writeFile(join(source, name), randomBytes(100_000));
+    const longOpen = await open();
+    const first = await backUp(longOpen);
+    const removed = await readFile(join(source, 'gone'));
+    await rm(join(source, 'gone'));
+    await backUp(await open());
+
+    const elsewhere = await openRepository({ storage, password });
+    await elsewhere.removeSnapshots([first]);
+    const { packsRemoved } = await runPrune(elsewhere, { ...quick, maxUnused: { bytes: 0 } });
+    expect(packsRemoved).toBeGreaterThan(0);
+
+    // What was pruned comes back: the caches and the open repository still know where it was.
+    await writeFile(join(source, 'gone'), removed);
+    for (const repository of [await open(), longOpen]) {
+      await backUp(repository);
+      const { errors } = await checkRepository(await openRepository({ storage, password }), { readData: true });
+      expect(errors).toEqual([]);
+    }
+    if (resticMissing() === null) expect(await scratch.restic(['check', '--read-data'])).toContain('no errors');
   });
 
   test('does not hide damage of the storage from a check', async () => {

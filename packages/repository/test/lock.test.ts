@@ -176,6 +176,51 @@ describe('a lock', () => {
     await expect(lock.release()).rejects.toMatchObject({ code: 'STORAGE_UNREACHABLE' });
   });
 
+  test.for(['before', 'after'] as const)('is kept when its old file cannot be removed at once: %s', async (kind) => {
+    // The first refresh writes the second file and then removes the first.
+    const storage = new FaultyStorage(folder.storage(), { failingCall: 3, kind, staysDown: false });
+    const lock = await lockRepository(await openRepository({ storage, password }), {
+      ...exclusive,
+      times: { ...times, lostAfterMs: 60_000 },
+    });
+    const [first] = await lockNames();
+    await expect.poll(() => storage.calls.length).toBeGreaterThan(7);
+    expect(lock.signal.aborted).toBe(false);
+    expect(await lockNames()).not.toContain(first);
+    await lock.release();
+    expect(await lockNames()).toEqual([]);
+  });
+
+  test.for(['before', 'after'] as const)('that becomes shared is at least that when a call fails: %s', async (kind) => {
+    for (const failingCall of [2, 3]) {
+      const storage = new FaultyStorage(folder.storage(), { failingCall, kind, staysDown: false });
+      const lock = await lockRepository(await openRepository({ storage, password }), {
+        ...exclusive,
+        times: resticLockTimes,
+      });
+      await expect(lock.share()).rejects.toMatchObject({ code: 'STORAGE_UNREACHABLE' });
+      await expect(lockRepository(repository, exclusive)).rejects.toMatchObject({ code: 'REPOSITORY_LOCKED' });
+      await lock.release();
+      expect(await lockNames()).toEqual([]);
+    }
+  });
+
+  test('whose file is stored while the answer is lost is nowhere', async () => {
+    const storage = new FaultyStorage(folder.storage(), { failingCall: 1, kind: 'after', staysDown: false });
+    const lock = lockRepository(await openRepository({ storage, password }), exclusive);
+    await expect(lock).rejects.toMatchObject({ code: 'STORAGE_UNREACHABLE' });
+    expect(await lockNames()).toEqual([]);
+  });
+
+  test('that could not be released can be released again', async () => {
+    const storage = new FaultyStorage(folder.storage(), { failingCall: 2, kind: 'before', staysDown: false });
+    const times = resticLockTimes;
+    const lock = await lockRepository(await openRepository({ storage, password }), { ...exclusive, times });
+    await expect(lock.release()).rejects.toMatchObject({ code: 'STORAGE_UNREACHABLE' });
+    await lock.release();
+    expect(await lockNames()).toEqual([]);
+  });
+
   test('of a computer that slept is kept when nobody came, and lost when somebody did', async () => {
     for (const cameBy of [false, true]) {
       const clock = new MovingClock();

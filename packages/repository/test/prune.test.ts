@@ -1,16 +1,7 @@
 import { chmodSync, rmSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AppError } from '@varve/base';
-import {
-  checkRepository,
-  lockRepository,
-  planPrune,
-  runPrune,
-  startArchive,
-  unlockRepository,
-  type Repository,
-} from '@varve/repository';
-import { FaultyStorage, type FaultKind } from '@varve/testing';
+import { checkRepository, lockRepository, planPrune, runPrune, startArchive, type Repository } from '@varve/repository';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { hooked, PruneLab, quick } from './prune-lab.ts';
 import { resticMissing, ScratchFolder } from './restic-oracle.ts';
@@ -135,34 +126,6 @@ describe('a prune', () => {
       }
     }
   });
-});
-
-describe('a prune that is interrupted at any changing call', () => {
-  test.for<FaultKind>(['before', 'after', 'torn'])(
-    'leaves a sound repository, and the next one completes: %s',
-    async (kind) => {
-      const lab = await labWithHistory();
-      const counting = new FaultyStorage((await labWithHistory()).folder.storage());
-      await runPrune(await lab.open(counting), everything);
-      expect(counting.calls.length).toBeGreaterThan(10);
-      for (const [index, { call, handle }] of counting.calls.entries()) {
-        // Half an index or lock file under its name is what no storage may leave.
-        if (kind === 'torn' && (handle.type !== 'pack' || call !== 'save')) continue;
-        await using copy = await lab.copy();
-        const storage = new FaultyStorage(copy.folder.storage(), { failingCall: index + 1, kind });
-        await expect(runPrune(await copy.open(storage), everything)).rejects.toMatchObject({
-          code: 'STORAGE_UNREACHABLE',
-        });
-        const repository = await copy.open();
-        await unlockRepository(repository, { all: true });
-        const isThorough = index % 6 === 0;
-        await copy.expectSound({ withRestic: isThorough, restores: isThorough });
-        await runPrune(repository, everything);
-        await copy.expectSound({ withRestic: false, restores: isThorough });
-        expect(copy.packBytes()).toBeLessThan(1_520_000);
-      }
-    },
-  );
 });
 
 describe('a prune beside others', () => {

@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import { Secret } from '@varve/base';
 import { createRepository, type Repository } from '@varve/repository';
 import { openStorage, type Storage } from '@varve/storage';
+import { resticCommand } from '@varve/testing';
 
 export const resticPassword = 'geheim ünd lang';
 
@@ -18,7 +19,7 @@ export const cheapKey = { N: 1024, r: 8, p: 1 } as const;
 /** Why restic's tests cannot run, or null when they can. */
 export function resticMissing(): string | null {
   try {
-    execFileSync('restic', ['version'], { stdio: 'ignore' });
+    execFileSync(resticCommand(), ['version'], { stdio: 'ignore' });
     return null;
   } catch {
     return 'restic is not installed';
@@ -27,7 +28,7 @@ export function resticMissing(): string | null {
 
 /** Such as `restic 0.14.0 compiled with …`. */
 export function resticVersion(): string {
-  return execFileSync('restic', ['version'], { encoding: 'utf8' });
+  return execFileSync(resticCommand(), ['version'], { encoding: 'utf8' });
 }
 
 /** A folder that is removed at the end of the test. */
@@ -72,7 +73,7 @@ export class ScratchFolder implements AsyncDisposable {
       RESTIC_REPOSITORY: this.repo,
       RESTIC_CACHE_DIR: cache,
     };
-    const { stdout } = await promisify(execFile)('restic', args, {
+    const { stdout } = await promisify(execFile)(resticCommand(), args, {
       env,
       cwd: options.cwd,
       maxBuffer: 64 * 1024 * 1024,

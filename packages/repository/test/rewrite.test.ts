@@ -1,35 +1,19 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError } from '@varve/base';
-import { listTree, rewriteSnapshots, tagSnapshots, type Repository, type Snapshot } from '@varve/repository';
-import { FaultyStorage } from '@varve/testing';
+import { rewriteSnapshots, tagSnapshots, type Repository, type Snapshot } from '@varve/repository';
 import { describe, expect, test, vi } from 'vitest';
 import { PackBuilder } from '../src/pack/pack-builder.ts';
 import { PackUploader } from '../src/pack/pack-uploader.ts';
 import { changedTags } from '../src/snapshot/tag-snapshots.ts';
 import { decodeSnapshot, encodeSnapshot } from '../src/snapshot/snapshot.ts';
 import { resticVersion, ScratchFolder } from './restic-oracle.ts';
-import {
-  backUp,
-  backUpTwice,
-  cloneRepository,
-  expectBothChecks,
-  expectGood,
-  makeSource,
-  missing,
-  reopen,
-} from './edit-lab.ts';
+import { backUp, backUpTwice, expectBothChecks, makeSource, missing, reopen } from './edit-lab.ts';
 
 // Each call of restic derives a key.
 vi.setConfig({ testTimeout: 120_000 });
 
 const canRewrite = missing === null && !/restic 0\.(?:\d|1[0-4])\./.test(resticVersion());
-
-async function pathsIn(repository: Repository, { tree }: Snapshot): Promise<string[]> {
-  const paths: string[] = [];
-  for await (const node of listTree(repository, { treeId: tree, recursive: true })) paths.push(node.path);
-  return paths;
-}
 
 /** Stores a tree and makes a snapshot of it. */
 async function saveTree(repository: Repository, tree: Buffer): Promise<Snapshot> {
@@ -90,27 +74,6 @@ describe('tags', () => {
       expect(tagged?.tags).toEqual(['first', 'x', 'from restic']);
     }
     await expectBothChecks(folder);
-  });
-
-  test('whose change is interrupted at any call are changed by the next run, once', async () => {
-    await using base = await ScratchFolder.create();
-    await backUpTwice(await base.createRepository(), await makeSource(base, { large: false }));
-    for (const kind of ['before', 'after'] as const) {
-      for (let failingCall = 1; failingCall <= 4; failingCall++) {
-        await using folder = await ScratchFolder.create();
-        cloneRepository(base, folder);
-        const storage = new FaultyStorage(folder.storage(), { failingCall, kind });
-        const run = async (repository: Repository): Promise<unknown> =>
-          tagSnapshots(repository, await repository.listSnapshots(), { change: { add: ['new'] } });
-        await expect(run(await reopen(folder, storage))).rejects.toMatchObject({ code: 'STORAGE_UNREACHABLE' });
-        const between = await (await reopen(folder)).listSnapshots();
-        expect(new Set(between.map(({ id, original }) => original ?? id)).size).toBe(2);
-        await run(await reopen(folder));
-        const after = await (await reopen(folder)).listSnapshots();
-        expect(after.map(({ tags }) => tags)).toEqual([['first', 'x', 'new'], ['new']]);
-        await expectGood(folder);
-      }
-    }
   });
 });
 
@@ -230,33 +193,6 @@ describe('rewriting', () => {
       code: 'CANCELLED',
     });
     expect(await repository.listSnapshots()).toEqual(snapshots);
-  });
-
-  test('that is interrupted at any call is completed by the next run, once', async () => {
-    await using base = await ScratchFolder.create();
-    await backUpTwice(await base.createRepository(), await makeSource(base, { large: false }));
-    const run = async (repository: Repository): Promise<unknown> =>
-      rewriteSnapshots(repository, { snapshots: await repository.listSnapshots(), excludes: ['*.log'], forget: true });
-    const order = ['pack', 'index', 'snapshot', 'snapshot', 'snapshot', 'snapshot'];
-    for (const kind of ['before', 'after'] as const) {
-      for (let failingCall = 1; failingCall <= order.length; failingCall++) {
-        await using folder = await ScratchFolder.create();
-        cloneRepository(base, folder);
-        const storage = new FaultyStorage(folder.storage(), { failingCall, kind });
-        await expect(run(await reopen(folder, storage))).rejects.toMatchObject({ code: 'STORAGE_UNREACHABLE' });
-        expect(storage.calls.map(({ handle }) => handle.type)).toEqual(order.slice(0, failingCall));
-        await expectGood(folder);
-        await run(await reopen(folder));
-        const repository = await reopen(folder);
-        const snapshots = await repository.listSnapshots();
-        expect(snapshots).toHaveLength(2);
-        await repository.loadIndex();
-        for (const snapshot of snapshots) {
-          expect((await pathsIn(repository, snapshot)).filter((path) => path.endsWith('.log'))).toEqual([]);
-        }
-        await expectGood(folder);
-      }
-    }
   });
 });
 

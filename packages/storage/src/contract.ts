@@ -55,6 +55,10 @@ export interface LoadOptions extends StorageCallOptions {
  * Errors are AppErrors: STORAGE_FILE_NOT_FOUND, STORAGE_FILE_EXISTS, STORAGE_DENIED, STORAGE_FULL, STORAGE_UNREACHABLE,
  * STORAGE_DAMAGED. Every call MUST reject with CANCELLED soon after its signal aborts, and MUST NOT change anything after
  * it has rejected.
+ *
+ * A folder that goes away while it is in use, as by unmounting, may leave another one in its place. Where that can happen, a
+ * storage that has read or saved a config and finds it gone MUST NOT write anything else, and rejects with
+ * STORAGE_UNREACHABLE instead of having no files.
  */
 export interface Storage {
   /** Where this is, in restic's syntax, without passwords. */

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { copyFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import {
@@ -64,6 +64,24 @@ describe.skipIf(missing)(`OpenSSH${missing ? ` [skipped: ${missing}]` : ''}`, ()
     expect((await stat(join(folder, 'layout', 'data', 'ab', name))).mode & 0o777).toBe(0o400);
     await using local = Object.assign(openStorage(join(folder, 'layout')), { [Symbol.asyncDispose]: async () => {} });
     expect(await Array.fromAsync(local.list('pack'))).toEqual([{ name, sizeBytes: 1 }]);
+  });
+
+  test('a repository that vanishes while it is in use is neither empty nor made anew', async () => {
+    await using storage = open('vanishing');
+    await storage.create();
+    await storage.save({ type: 'config', name: '' }, Buffer.from('x'));
+    await storage.save({ type: 'snapshot', name }, Buffer.from('x'));
+    await rename(join(folder, 'vanishing'), join(folder, 'away'));
+    await mkdir(join(folder, 'vanishing'));
+    const gone = { code: 'STORAGE_UNREACHABLE', hint: expect.stringContaining('mounted') as string };
+    await expect(storage.save({ type: 'pack', name }, Buffer.from('x'))).rejects.toMatchObject(gone);
+    await expect(Array.fromAsync(storage.list('snapshot'))).rejects.toMatchObject(gone);
+    await expect(storage.remove({ type: 'snapshot', name })).rejects.toMatchObject(gone);
+    await expect(storage.load({ type: 'snapshot', name })).rejects.toMatchObject(gone);
+    expect(await readdir(join(folder, 'vanishing'))).toEqual([]);
+    await rmdir(join(folder, 'vanishing'));
+    await rename(join(folder, 'away'), join(folder, 'vanishing'));
+    expect(await Array.fromAsync(storage.list('snapshot'))).toEqual([{ name, sizeBytes: 1 }]);
   });
 
   test('an unknown host is refused with its fingerprint and the remedy', async () => {

@@ -1,5 +1,6 @@
 // A storage that fails on demand: at the n-th call that changes something, before it happens, after it happened (the answer is
-// lost), or in its middle (half a file). What a test enumerates to prove that a crash at any point is harmless.
+// lost), in its middle (half a file), or together with the process (nothing happens any more). What a test enumerates to prove
+// that a crash at any point is harmless.
 
 import { AppError } from '@varve/base';
 import type {
@@ -14,9 +15,11 @@ import type {
 
 /**
  * `before`: nothing happened. `after`: it happened, but the caller is told that it failed. `torn`: half of the file is there
- * under its name, what a storage that breaks the contract would leave; a torn removal is one that did not happen.
+ * under its name, what a storage that breaks the contract would leave (or where `leaveBehind` puts it); a torn removal is one
+ * that did not happen. `kill`: what a process leaves that was killed at this call: neither it nor any later call, of whatever
+ * kind, does anything. They reject, so that the code under test ends and its threads with it.
  */
-export type FaultKind = 'before' | 'after' | 'torn';
+export type FaultKind = 'before' | 'after' | 'torn' | 'kill';
 
 export interface FaultPlan {
   /** The call that fails, counted from 1 over `save`, `remove` and `replace`; 0 for none. */
@@ -26,6 +29,8 @@ export interface FaultPlan {
   readonly staysDown?: boolean;
   /** Whether a load, counted from 1, comes back with a flipped bit, as from a bad network or disk. */
   readonly flipsLoad?: (handle: FileHandle, call: number) => boolean;
+  /** Keeps the half of a file that a torn save or a kill leaves, under another name, as the contract allows. */
+  readonly leaveBehind?: (handle: FileHandle, half: Uint8Array) => void;
 }
 
 /** A call that changed, or tried to change, something. */
@@ -42,6 +47,7 @@ export class FaultyStorage implements Storage {
   readonly #inner: Storage;
   readonly #plan: FaultPlan;
   #loads = 0;
+  #isKilled = false;
 
   /** Wraps `inner`, which it does not close. */
   constructor(inner: Storage, plan: FaultPlan = { failingCall: 0, kind: 'before' }) {
@@ -51,7 +57,8 @@ export class FaultyStorage implements Storage {
     this.connections = inner.connections;
   }
 
-  create(options?: StorageCallOptions): Promise<void> {
+  async create(options?: StorageCallOptions): Promise<void> {
+    this.#throwIfKilled();
     return this.#inner.create(options);
   }
 
@@ -61,9 +68,12 @@ export class FaultyStorage implements Storage {
     options?: StorageCallOptions,
   ): Promise<void> {
     const run = (): Promise<void> => this.#inner.save(handle, data, options);
+    const { kind, leaveBehind } = this.#plan;
     await this.#change({ call: 'save', handle }, run, async () => {
       const whole = data instanceof Uint8Array ? data : Buffer.concat(data);
-      await this.#inner.save(handle, whole.subarray(0, whole.length >> 1), options);
+      const half = whole.subarray(0, whole.length >> 1);
+      if (leaveBehind) leaveBehind(handle, half);
+      else if (kind === 'torn') await this.#inner.save(handle, half, options);
     });
   }
 
@@ -89,6 +99,7 @@ export class FaultyStorage implements Storage {
   }
 
   async load(handle: FileHandle, options?: LoadOptions): Promise<Uint8Array> {
+    this.#throwIfKilled();
     const call = ++this.#loads;
     const bytes = Buffer.from(await this.#inner.load(handle, options));
     const middle = bytes.length >> 1;
@@ -96,26 +107,34 @@ export class FaultyStorage implements Storage {
     return bytes;
   }
 
-  stat(handle: FileHandle, options?: StorageCallOptions): Promise<FileInfo> {
+  async stat(handle: FileHandle, options?: StorageCallOptions): Promise<FileInfo> {
+    this.#throwIfKilled();
     return this.#inner.stat(handle, options);
   }
 
-  list(type: FileType, options?: ListOptions): AsyncIterable<FileInfo> {
-    return this.#inner.list(type, options);
+  async *list(type: FileType, options?: ListOptions): AsyncGenerator<FileInfo> {
+    this.#throwIfKilled();
+    yield* this.#inner.list(type, options);
   }
 
   async close(): Promise<void> {}
 
   async #change(call: MutatingCall, run: () => Promise<void>, tear: () => Promise<void>): Promise<void> {
+    this.#throwIfKilled();
     const number = this.calls.push(call);
     const { failingCall, kind, staysDown = true } = this.#plan;
     if (failingCall === 0 || number < failingCall || (number > failingCall && !staysDown)) return run();
     // A dead process does nothing more: only the failing call itself may still have an effect.
+    this.#isKilled = kind === 'kill';
     if (number === failingCall && kind === 'after') await run();
-    if (number === failingCall && kind === 'torn') await tear();
+    if (number === failingCall && (kind === 'torn' || kind === 'kill')) await tear();
     throw new AppError(
       'STORAGE_UNREACHABLE',
       `The ${call.call} of a ${call.handle.type} file failed as planned (call ${number}).`,
     );
+  }
+
+  #throwIfKilled(): void {
+    if (this.#isKilled) throw new AppError('STORAGE_UNREACHABLE', 'The process was killed, as planned.');
   }
 }

@@ -6,6 +6,7 @@ export { dockerLab, dockerLabVariables, suiteName, type DockerLab } from './dock
 export { startBusinessApp, findComposeCommand, type BusinessApp, type BusinessAppOptions } from './business-app.ts';
 export {
   resticAvailable,
+  resticCommand,
   runRestic,
   runResticJson,
   expectResticCheck,

@@ -22,9 +22,14 @@ export interface ResticResult {
   readonly stderr: string;
 }
 
+/** The program: restic of the PATH, or the one that `VARVE_TEST_RESTIC` names, to run the tests with another version. */
+export function resticCommand(): string {
+  return process.env['VARVE_TEST_RESTIC'] ?? 'restic';
+}
+
 /** The version text (`0.14.0`), undefined when restic is not installed. */
 export async function resticAvailable(): Promise<string | undefined> {
-  const result = await execa('restic', ['version'], { reject: false });
+  const result = await execa(resticCommand(), ['version'], { reject: false });
   return result.exitCode === 0 ? (/restic (\S+)/.exec(result.stdout)?.[1] ?? 'unknown') : undefined;
 }
 
@@ -34,7 +39,7 @@ export async function runRestic(
   parameters: readonly string[],
   options: ResticOptions = {},
 ): Promise<ResticResult> {
-  const result = await execa('restic', ['--no-cache', '--repo', repository.repo, ...parameters], {
+  const result = await execa(resticCommand(), ['--no-cache', '--repo', repository.repo, ...parameters], {
     reject: false,
     env: { ...options.env, RESTIC_PASSWORD: repository.password },
     maxBuffer: 512 * 1024 * 1024,

@@ -62,7 +62,7 @@ export async function startArchive(repository: Repository, options: StartArchive
     throwIfAborted(signal);
     return new ArchiveSession(repository, lock, options);
   } catch (error) {
-    await lock?.release();
+    await lock?.release().catch(() => {});
     throw error;
   }
 }
@@ -188,21 +188,16 @@ export class ArchiveSession implements AsyncDisposable {
   async finish(options: FinishOptions): Promise<ArchiveOutcome> {
     if (this.#isOver) throw new AppError('INTERNAL', 'The archive session is over.');
     this.#isOver = true;
+    let outcome: ArchiveOutcome;
     try {
-      while (this.#inputs.size > 0) await Promise.allSettled(this.#inputs);
-      if (this.#failure) throw this.#failure.error;
-      throwIfAborted(this.#signal);
-      const tree = this.#finishTree(options.time);
-      await this.#run.flush();
-      const summary = this.#summary();
-      throwIfAborted(this.#signal);
-      const { parent, dryRun } = this.#options;
-      const isSkipped = dryRun || (options.skipIfUnchanged && parent?.tree === tree);
-      const snapshot = isSkipped ? null : await this.#saveSnapshot(options, { tree, summary });
-      return { snapshot, tree, summary, problems: this.#problems, notices: this.#notices };
-    } finally {
-      await this.#end();
+      outcome = await this.#finish(options);
+    } catch (error) {
+      // What went wrong first counts, not that the lock could then not be removed.
+      await this.#end().catch(() => {});
+      throw error;
     }
+    await this.#end();
+    return outcome;
   }
 
   /** Ends the session without a snapshot. What was stored stays unreferenced, for a later run or prune. Idempotent. */
@@ -212,8 +207,23 @@ export class ArchiveSession implements AsyncDisposable {
     await this.#end();
   }
 
+  /** Never rejects: whoever gets here without having finished has another error to tell. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.abort();
+    await this.abort().catch(() => {});
+  }
+
+  async #finish(options: FinishOptions): Promise<ArchiveOutcome> {
+    while (this.#inputs.size > 0) await Promise.allSettled(this.#inputs);
+    if (this.#failure) throw this.#failure.error;
+    throwIfAborted(this.#signal);
+    const tree = this.#finishTree(options.time);
+    await this.#run.flush();
+    const summary = this.#summary();
+    throwIfAborted(this.#signal);
+    const { parent, dryRun } = this.#options;
+    const isSkipped = dryRun || (options.skipIfUnchanged && parent?.tree === tree);
+    const snapshot = isSkipped ? null : await this.#saveSnapshot(options, { tree, summary });
+    return { snapshot, tree, summary, problems: this.#problems, notices: this.#notices };
   }
 
   #end(): Promise<void> {

@@ -62,9 +62,12 @@ export interface LockOptions extends LockOwnerOptions {
 export interface RepositoryLock extends AsyncDisposable {
   /** Aborts with REPOSITORY_LOCK_LOST when the lock could not be kept: work that relied on it has to end. */
   readonly signal: AbortSignal;
-  /** Makes an exclusive lock a shared one, with no moment in between at which an exclusive one could be taken. */
+  /**
+   * Makes an exclusive lock a shared one, with no moment in between at which an exclusive one could be taken. When it rejects,
+   * the lock is as exclusive as before, or shared with the exclusive lock file still there for others to see.
+   */
   share(): Promise<void>;
-  /** Removes the lock file. Idempotent. */
+  /** Removes the lock file. Idempotent; may be called again after it has failed. */
   release(): Promise<void>;
 }
 
@@ -137,6 +140,8 @@ export async function removeDeadLocks(
   }
   return removed;
 }
+/** How long it is tried to remove a lock file of which it is not known whether it is there. */
+const cleanUpMs = 10_000;
 
 interface LockSession {
   readonly repository: Repository;
@@ -166,7 +171,16 @@ async function writeLock(session: LockSession, signal?: AbortSignal): Promise<st
   const { hostname, username, pid, uid, gid, owner } = session.identity;
   const time = formatGoTime(session.clock.now());
   const lock = { time, exclusive: session.exclusive, hostname, username, pid, uid, gid, owner };
-  return session.repository.saveUnpacked('lock', encodeLock(lock), { signal });
+  const { repository } = session;
+  const { name, bytes } = repository.sealUnpacked(encodeLock(lock));
+  try {
+    await repository.storage.save({ type: 'lock', name }, bytes, { signal });
+    return name;
+  } catch (error) {
+    // Perhaps only the answer was lost. A lock that nobody knows of would be in everybody's way while this process lives.
+    await removeLock(repository, name, AbortSignal.timeout(cleanUpMs)).catch(() => false);
+    throw error;
+  }
 }
 
 /** Throws REPOSITORY_LOCKED when a lock that is not among `own` excludes ours. */
@@ -258,6 +272,8 @@ class HeldLock implements RepositoryLock {
   readonly #controller = new AbortController();
   readonly #timer: NodeJS.Timeout;
   #name: string;
+  /** Own lock files that were replaced and are not known to be gone. */
+  readonly #replaced = new Set<string>();
   #refreshedMs: number;
   #refresh: Promise<void> | null = null;
   #isReleased = false;
@@ -288,11 +304,12 @@ class HeldLock implements RepositoryLock {
   }
 
   async release(): Promise<void> {
-    if (this.#isReleased) return;
     this.#isReleased = true;
     clearInterval(this.#timer);
     await this.#refresh;
-    await removeLock(this.#session.repository, this.#name);
+    if (this.#name !== '') this.#replaced.add(this.#name);
+    this.#name = '';
+    await this.#removeReplaced();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -300,19 +317,35 @@ class HeldLock implements RepositoryLock {
   }
 
   async #becomeShared(): Promise<void> {
-    const { repository, clock } = this.#session;
     const shared = { ...this.#session, exclusive: false };
-    const startedMs = clock.now().getTime();
+    const startedMs = shared.clock.now().getTime();
     const name = await writeLock(shared);
-    try {
-      await removeLock(repository, this.#name);
-    } catch (error) {
-      await removeLock(repository, name).catch(() => false);
-      throw error;
-    }
     this.#session = shared;
+    await this.#adopt(name, startedMs);
+  }
+
+  /**
+   * Holds a new lock file from now on, and removes those before it. Should that fail, it may have happened or not: the new one
+   * counts in any case, and the others are tried again with the next.
+   */
+  async #adopt(name: string, startedMs: number): Promise<void> {
+    this.#replaced.add(this.#name);
     this.#name = name;
     this.#refreshedMs = startedMs;
+    await this.#removeReplaced();
+  }
+
+  async #removeReplaced(): Promise<void> {
+    let failure: { readonly error: unknown } | undefined;
+    for (const name of this.#replaced) {
+      try {
+        await removeLock(this.#session.repository, name);
+        this.#replaced.delete(name);
+      } catch (error) {
+        failure ??= { error };
+      }
+    }
+    if (failure) throw failure.error;
   }
 
   #tick(): void {
@@ -334,9 +367,7 @@ class HeldLock implements RepositoryLock {
       const startedMs = clock.now().getTime();
       const name = await writeLock(this.#session);
       if (!isTrusted) await this.#confirm(name);
-      await removeLock(repository, this.#name);
-      this.#name = name;
-      this.#refreshedMs = startedMs;
+      await this.#adopt(name, startedMs);
     } catch (error) {
       const isGone = isAppError(error, 'STORAGE_FILE_NOT_FOUND');
       if (isGone) this.#lose('somebody removed it');
@@ -351,7 +382,7 @@ class HeldLock implements RepositoryLock {
   async #confirm(name: string): Promise<void> {
     try {
       await sleep(this.#session.times.settleMs);
-      await refuseConflicts(this.#session, [this.#name, name]);
+      await refuseConflicts(this.#session, [...this.#replaced, this.#name, name]);
       await this.#session.repository.storage.stat({ type: 'lock', name: this.#name });
     } catch (error) {
       await removeLock(this.#session.repository, name).catch(() => false);

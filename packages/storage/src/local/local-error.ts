@@ -46,3 +46,12 @@ export function localError(error: unknown, action: string): AppError {
       return new AppError('STORAGE_UNREACHABLE', message, { retry: true, cause: error });
   }
 }
+
+/** For a repository that was there: an unmounted share is an empty folder, and what is written to it would never be seen again. */
+export function goneError(error: unknown, root: string, action: string): AppError {
+  return new AppError('STORAGE_UNREACHABLE', `Could not ${action}: there is no repository in ${root} any more.`, {
+    hint: 'Check that the disk or share is connected and mounted, then try again.',
+    retry: true,
+    cause: error,
+  });
+}

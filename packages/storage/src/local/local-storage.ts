@@ -19,7 +19,7 @@ import type {
 import { describeHandle, isFileName } from '../file-names.ts';
 import { sizeOf, sizesOf } from './file-sizes.ts';
 import { allFolders, foldersOf, isLeftoverName, pathOf } from './layout.ts';
-import { localError } from './local-error.ts';
+import { goneError, localError } from './local-error.ts';
 import { readRange } from './read-range.ts';
 
 /** Temporary files older than this belong to nobody any more. */
@@ -42,6 +42,8 @@ export class LocalStorage implements Storage {
   readonly connections = 2;
   readonly #root: string;
   #modes: Promise<Modes> | null = null;
+  /** Whether a config was read or saved here: when that is gone, so is the repository, and nothing counts as merely missing. */
+  #hasRepository = false;
 
   /** `root` is an absolute path. Nothing is touched. */
   constructor(root: string) {
@@ -84,9 +86,10 @@ export class LocalStorage implements Storage {
       await this.#write(temporary, parts, { mode: file, signal, onTransfer: options.onTransfer });
       throwIfAborted(signal);
       await publish(temporary, path);
+      if (handle.type === 'config') this.#hasRepository = true;
     } catch (error) {
       await unlink(temporary).catch(() => {});
-      throw localError(error, `save ${describeHandle(handle)} to ${this.location}`);
+      throw await this.#error(error, handle.type, `save ${describeHandle(handle)} to ${this.location}`);
     }
   }
 
@@ -94,9 +97,11 @@ export class LocalStorage implements Storage {
     throwIfAborted(options.signal);
     const what = `${describeHandle(handle)} from ${this.location}`;
     try {
-      return await readRange(this.#path(handle), options, what);
+      const bytes = await readRange(this.#path(handle), options, what);
+      if (handle.type === 'config') this.#hasRepository = true;
+      return bytes;
     } catch (error) {
-      throw localError(error, `load ${what}`);
+      throw await this.#error(error, handle.type, `load ${what}`);
     }
   }
 
@@ -106,7 +111,7 @@ export class LocalStorage implements Storage {
       const { size } = await stat(this.#path(handle));
       return { name: handle.name, sizeBytes: size };
     } catch (error) {
-      throw localError(error, `look at ${describeHandle(handle)} in ${this.location}`);
+      throw await this.#error(error, handle.type, `look at ${describeHandle(handle)} in ${this.location}`);
     }
   }
 
@@ -120,7 +125,10 @@ export class LocalStorage implements Storage {
       }
       for (const folder of foldersOf(this.#root, type)) {
         throwIfAborted(signal);
-        const names = wantsSizes ? (await namesIn(folder)).filter(isFileName) : await fileNamesIn(folder);
+        const found = wantsSizes ? (await namesIn(folder))?.filter(isFileName) : await fileNamesIn(folder);
+        // Either nobody has needed this folder yet, or the whole repository is gone.
+        if (!found && this.#hasRepository) await stat(join(this.#root, 'config'));
+        const names = found ?? [];
         const sizes = wantsSizes ? await sizesOf(folder, names, signal) : null;
         for (const [index, name] of names.entries()) {
           throwIfAborted(signal);
@@ -129,7 +137,7 @@ export class LocalStorage implements Storage {
         }
       }
     } catch (error) {
-      throw localError(error, `list the ${type} files of ${this.location}`);
+      throw await this.#error(error, type, `list the ${type} files of ${this.location}`);
     }
   }
 
@@ -140,7 +148,7 @@ export class LocalStorage implements Storage {
       await unlink(path);
       await syncFolder(dirname(path));
     } catch (error) {
-      throw localError(error, `remove ${describeHandle(handle)} from ${this.location}`);
+      throw await this.#error(error, handle.type, `remove ${describeHandle(handle)} from ${this.location}`);
     }
   }
 
@@ -164,6 +172,15 @@ export class LocalStorage implements Storage {
 
   async close(): Promise<void> {}
 
+  /** An error in the contract's terms. Migrations remove the config and save it anew, so its own absence says nothing. */
+  async #error(error: unknown, type: FileType, action: string): Promise<AppError> {
+    if (systemErrorCode(error) !== 'ENOENT' || type === 'config' || !this.#hasRepository)
+      return localError(error, action);
+    return (await exists(join(this.#root, 'config')))
+      ? localError(error, action)
+      : goneError(error, this.#root, action);
+  }
+
   #path(handle: FileHandle): string {
     const path = pathOf(this.#root, handle);
     if (path === null) throw new AppError('INTERNAL', `“${handle.name}” is not the name of a ${handle.type} file.`);
@@ -178,10 +195,10 @@ export class LocalStorage implements Storage {
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
     const openNew = (): Promise<OpenFile> => open(path, flags, 0o600);
     await using file = await openNew().catch(async (error: unknown) => {
-      // A folder of the layout is missing (made by a program that makes them as needed); the root itself must be there.
+      // A folder of the layout is missing (made by a program that makes them as needed); the repository itself must be there.
       if (systemErrorCode(error) !== 'ENOENT') throw error;
       const { folder } = await this.#chooseModes();
-      await stat(this.#root);
+      await stat(this.#hasRepository ? join(this.#root, 'config') : this.#root);
       await makeFolder(dirname(path), { mode: folder, recursive: true });
       await syncFolder(dirname(dirname(path)));
       return openNew();
@@ -212,7 +229,7 @@ export class LocalStorage implements Storage {
     const eldest = Date.now() - leftoverAgeMs;
     await mapConcurrently(allFolders(this.#root), foldersAtOnce, async (folder) => {
       throwIfAborted(signal);
-      for (const name of (await namesIn(folder)).filter(isLeftoverName)) {
+      for (const name of ((await namesIn(folder)) ?? []).filter(isLeftoverName)) {
         const path = join(folder, name);
         // Somebody else may clean up at the same time, and a leftover harms nobody.
         await stat(path)
@@ -224,6 +241,13 @@ export class LocalStorage implements Storage {
       }
     });
   }
+}
+
+function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 const privateModes: Modes = { folder: 0o700, file: 0o400 };
@@ -279,22 +303,22 @@ async function syncFolder(path: string): Promise<void> {
 }
 
 /** The names of the complete files in a folder, without a look at each. */
-async function fileNamesIn(folder: string): Promise<string[]> {
+async function fileNamesIn(folder: string): Promise<string[] | undefined> {
   try {
     const entries = await readdir(folder, { withFileTypes: true });
     return entries.filter((entry) => entry.isFile() && isFileName(entry.name)).map(({ name }) => name);
   } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return [];
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
     throw error;
   }
 }
 
-/** The entries of a folder; none when it is missing. */
-async function namesIn(folder: string): Promise<string[]> {
+/** The entries of a folder; undefined when it is missing. */
+async function namesIn(folder: string): Promise<string[] | undefined> {
   try {
     return await readdir(folder);
   } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return [];
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
     throw error;
   }
 }

@@ -15,6 +15,7 @@ import type {
 } from '../contract.ts';
 import { checkHandle, describeHandle, isFileName } from '../file-names.ts';
 import { allFolders, foldersOf, pathOf } from '../local/layout.ts';
+import { goneError } from '../local/local-error.ts';
 import { partsOf } from '../transfer.ts';
 import { SftpCalls, status, statusOf } from './sftp-calls.ts';
 import { connectSftp, type SftpAccess, type SftpConnection } from './sftp-connection.ts';
@@ -31,6 +32,8 @@ export class SftpStorage implements Storage {
   readonly #access: SftpAccess;
   readonly #root: string;
   #connection: Promise<SftpConnection> | null = null;
+  /** Whether a config was read or saved here: when that is gone, so is the repository, and nothing counts as merely missing. */
+  #hasRepository = false;
 
   constructor(access: SftpAccess & { readonly connections: number }) {
     this.#access = access;
@@ -40,7 +43,7 @@ export class SftpStorage implements Storage {
   }
 
   async create({ signal }: StorageCallOptions = {}): Promise<void> {
-    await this.#do(`create the folders of ${this.location}`, signal, async (calls) => {
+    await this.#do({ action: `create the folders of ${this.location}`, signal }, async (calls) => {
       for (const path of parentsOf(this.#root)) await makeFolder(calls, path);
       const [root = this.#root, ...folders] = allFolders(this.#root);
       await makeFolder(calls, root);
@@ -58,9 +61,9 @@ export class SftpStorage implements Storage {
     const { parts, sizeBytes } = partsOf(data);
     const temporary = `${path}-tmp-${randomBytes(6).toString('hex')}`;
     const action = `save ${describeHandle(handle)} to ${this.location}`;
-    await this.#do(action, signal, async (calls, connection) => {
+    await this.#do({ action, signal, type: handle.type }, async (calls, connection) => {
       try {
-        const file = await openNew(calls, temporary, this.#root);
+        const file = await this.#openNew(calls, temporary);
         try {
           await calls.write(file, parts, onTransfer);
           await calls.chmod(file, fileMode).catch(() => {});
@@ -73,6 +76,7 @@ export class SftpStorage implements Storage {
         const last = new SftpCalls(connection, undefined);
         await last.rename(temporary, path);
         await syncFolder(last, posix.dirname(path));
+        if (handle.type === 'config') this.#hasRepository = true;
       } catch (error) {
         throw await this.#saveFailure(error, { connection, action, path, temporary, sizeBytes });
       }
@@ -82,7 +86,7 @@ export class SftpStorage implements Storage {
   async load(handle: FileHandle, options: LoadOptions = {}): Promise<Uint8Array> {
     const path = this.#path(handle);
     const what = `${describeHandle(handle)} from ${this.location}`;
-    return this.#do(`load ${what}`, options.signal, async (calls) => {
+    return this.#do({ action: `load ${what}`, signal: options.signal, type: handle.type }, async (calls) => {
       const file = await calls.open(path, 'r');
       try {
         const size = await calls.size(file);
@@ -91,7 +95,10 @@ export class SftpStorage implements Storage {
         const length = wanted ?? size - offset;
         const isInside = offset >= 0 && length >= 0 && offset + length <= size;
         const bytes = isInside ? await calls.read(file, { offset, length }, options.onTransfer) : null;
-        if (bytes?.length === length) return bytes;
+        if (bytes?.length === length) {
+          if (handle.type === 'config') this.#hasRepository = true;
+          return bytes;
+        }
         const reason = `it has ${size} bytes, ${length} were asked for from ${offset} on`;
         throw new AppError('STORAGE_DAMAGED', `Could not load ${what}: ${reason}.`);
       } finally {
@@ -102,7 +109,8 @@ export class SftpStorage implements Storage {
 
   async stat(handle: FileHandle, { signal }: StorageCallOptions = {}): Promise<FileInfo> {
     const path = this.#path(handle);
-    return this.#do(`look at ${describeHandle(handle)} in ${this.location}`, signal, async (calls) => {
+    const action = `look at ${describeHandle(handle)} in ${this.location}`;
+    return this.#do({ action, signal, type: handle.type }, async (calls) => {
       const { size } = await calls.stat(path);
       return { name: handle.name, sizeBytes: size };
     });
@@ -121,8 +129,8 @@ export class SftpStorage implements Storage {
     }
     const folders = foldersOf(this.#root, type);
     for (let first = 0; first < folders.length; first += foldersAtOnce) {
-      const found = await this.#do(action, signal, (calls) =>
-        Promise.all(folders.slice(first, first + foldersAtOnce).map((folder) => filesIn(calls, folder))),
+      const found = await this.#do({ action, signal, type }, (calls) =>
+        Promise.all(folders.slice(first, first + foldersAtOnce).map((folder) => this.#filesIn(calls, folder))),
       );
       for (const info of found.flat()) {
         throwIfAborted(signal);
@@ -133,7 +141,8 @@ export class SftpStorage implements Storage {
 
   async remove(handle: FileHandle, { signal }: StorageCallOptions = {}): Promise<void> {
     const path = this.#path(handle);
-    await this.#do(`remove ${describeHandle(handle)} from ${this.location}`, signal, async (calls) => {
+    const action = `remove ${describeHandle(handle)} from ${this.location}`;
+    await this.#do({ action, signal, type: handle.type }, async (calls) => {
       await calls.unlink(path);
       await syncFolder(calls, posix.dirname(path));
     });
@@ -151,8 +160,7 @@ export class SftpStorage implements Storage {
   }
 
   async #do<T>(
-    action: string,
-    signal: AbortSignal | undefined,
+    { action, signal, type }: { action: string; signal: AbortSignal | undefined; type?: FileType },
     task: (calls: SftpCalls, connection: SftpConnection) => Promise<T>,
   ): Promise<T> {
     throwIfAborted(signal);
@@ -160,8 +168,48 @@ export class SftpStorage implements Storage {
       const connection = await this.#connected();
       return await task(new SftpCalls(connection, signal), connection);
     } catch (error) {
+      if (type !== 'config' && statusOf(error) === status.noSuchFile && (await this.#isGone(signal))) {
+        throw goneError(error, this.location, action);
+      }
       throw sftpError(error, action);
     }
+  }
+
+  /** Whether the repository was there and is not any more. */
+  async #isGone(signal: AbortSignal | undefined): Promise<boolean> {
+    if (!this.#hasRepository) return false;
+    const calls = new SftpCalls(await this.#connected(), signal);
+    return calls.stat(posix.join(this.#root, 'config')).then(
+      () => false,
+      (error: unknown) => statusOf(error) === status.noSuchFile,
+    );
+  }
+
+  /** Opens the temporary file; makes its folder when that is missing, but not the repository itself. */
+  async #openNew(calls: SftpCalls, path: string): Promise<Buffer> {
+    try {
+      return await calls.open(path, 'wx');
+    } catch (error) {
+      if (statusOf(error) !== status.noSuchFile) throw error;
+      const root = this.#root;
+      await calls.stat(this.#hasRepository ? posix.join(root, 'config') : root);
+      const folder = posix.dirname(path);
+      if (posix.dirname(folder) !== root) await makeFolder(calls, posix.dirname(folder));
+      await makeFolder(calls, folder);
+      return calls.open(path, 'wx');
+    }
+  }
+
+  /** The complete files in a folder. A missing one is empty, unless the whole repository is gone. */
+  async #filesIn(calls: SftpCalls, folder: string): Promise<FileInfo[]> {
+    const entries = await calls.readFolder(folder).catch(async (error: unknown) => {
+      if (statusOf(error) !== status.noSuchFile) throw error;
+      if (this.#hasRepository) await calls.stat(posix.join(this.#root, 'config'));
+      return [];
+    });
+    return entries
+      .filter(({ filename, attrs }) => isFileName(filename) && (attrs.mode & typeMask) === regularFile)
+      .map(({ filename, attrs }) => ({ name: filename, sizeBytes: attrs.size }));
   }
 
   /** One connection for all calls (SFTP answers out of order); a lost one is made anew by the next call. */
@@ -224,20 +272,6 @@ function sftpError(error: unknown, action: string): AppError {
   });
 }
 
-/** Opens the temporary file; makes its folder when that is missing, but not the repository itself. */
-async function openNew(calls: SftpCalls, path: string, root: string): Promise<Buffer> {
-  try {
-    return await calls.open(path, 'wx');
-  } catch (error) {
-    if (statusOf(error) !== status.noSuchFile) throw error;
-    await calls.stat(root);
-    const folder = posix.dirname(path);
-    if (posix.dirname(folder) !== root) await makeFolder(calls, posix.dirname(folder));
-    await makeFolder(calls, folder);
-    return calls.open(path, 'wx');
-  }
-}
-
 async function makeFolder(calls: SftpCalls, path: string): Promise<void> {
   try {
     await calls.mkdir(path, folderMode);
@@ -268,13 +302,3 @@ function parentsOf(path: string): string[] {
 
 const typeMask = 0o170000;
 const regularFile = 0o100000;
-
-async function filesIn(calls: SftpCalls, folder: string): Promise<FileInfo[]> {
-  const entries = await calls.readFolder(folder).catch((error: unknown) => {
-    if (statusOf(error) === status.noSuchFile) return [];
-    throw error;
-  });
-  return entries
-    .filter(({ filename, attrs }) => isFileName(filename) && (attrs.mode & typeMask) === regularFile)
-    .map(({ filename, attrs }) => ({ name: filename, sizeBytes: attrs.size }));
-}
