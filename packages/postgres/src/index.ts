@@ -35,6 +35,13 @@ export {
 } from './logical/restore-database.ts';
 export { baseBackup, type BaseBackupOptions, type BaseBackupPart } from './base-backup/base-backup.ts';
 export type { BackupTablespace } from './base-backup/backup-stream.ts';
+export { createPhysicalSlot, dropSlot, listSlots, readSlot, type SlotFacts } from './replication/slots.ts';
+export { identifyWalSource, readTimelineHistory, type WalSource } from './replication/cluster.ts';
+export { receiveWal, type ReceiveWalOptions } from './replication/wal-receiver.ts';
+export type { GapReason, WalEvent, WalProgress } from './replication/wal-events.ts';
+export { WalSpool, type SpoolBlock, type WalSpoolOptions } from './replication/spool/wal-spool.ts';
+export { listSegments, readSpoolState, type SpoolSegment, type SpoolState } from './replication/spool/spool-folder.ts';
+export { segmentNameAt, segmentStart, type WalPosition } from './wal/segments.ts';
 export { readPgControl, type PgControl } from './host-server/pg-control.ts';
 export {
   serverStatus,
