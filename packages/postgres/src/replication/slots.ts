@@ -80,13 +80,17 @@ export function listSlots(connection: PgConnection, options: RequestOptions = {}
 }
 
 /**
- * Drops a slot; from then on the server keeps no WAL for it. Throws WAL_SLOT_UNUSABLE (`context.reason`: `missing`,
- * `active`).
+ * Drops a slot; from then on the server keeps no WAL for it. `wait`: until nobody uses it, in place of an error. Throws
+ * WAL_SLOT_UNUSABLE (`context.reason`: `missing`, `active`).
  */
-export async function dropSlot(connection: PgConnection, name: string, options: RequestOptions = {}): Promise<void> {
+export async function dropSlot(
+  connection: PgConnection,
+  name: string,
+  options: RequestOptions & { readonly wait?: boolean | undefined } = {},
+): Promise<void> {
   checkSlotName(name);
   try {
-    await connection.query(`DROP_REPLICATION_SLOT "${name}"`, options);
+    await connection.query(`DROP_REPLICATION_SLOT "${name}"${options.wait ? ' WAIT' : ''}`, { signal: options.signal });
   } catch (error) {
     throw slotError(error, { name, connection });
   }

@@ -76,6 +76,7 @@ export class WalSpool {
   #timer: NodeJS.Timeout | undefined;
   #lastGroupAtMs = Number.NEGATIVE_INFINITY;
   #room: PromiseWithResolvers<void> | undefined;
+  #freed: PromiseWithResolvers<void> | undefined;
   #storedBytes = 0;
   #isBlocked = false;
   #failure: AppError | undefined;
@@ -156,6 +157,8 @@ export class WalSpool {
     await this.#guard(writeSpoolState(this.folder, state));
     this.#state = state;
     this.#stand = { timeline: position.timeline, end: lsn, trusted: lsn };
+    this.#received = undefined;
+    this.#durable = undefined;
     return this.resume();
   }
 
@@ -227,7 +230,7 @@ export class WalSpool {
   /** Removes a finished segment that is safe elsewhere. One that is not there is no error. */
   async release(name: string): Promise<void> {
     await rm(join(this.folder, name), { force: true });
-    if (this.#isBlocked) this.#storedBytes = await this.#countBytes();
+    this.#freed?.resolve();
   }
 
   /** Stops; what is not durable yet is dropped, because the server has it. Waits for a write under way. */
@@ -392,7 +395,10 @@ export class WalSpool {
           this.#block({ reason: 'disk-full', error: failureOf(error, this.folder) });
         }
       }
-      await sleep(roomPollMs, { signal: this.#stopping.signal });
+      // Others may take segments away as well.
+      this.#freed = Promise.withResolvers();
+      await Promise.race([sleep(roomPollMs, { signal: this.#stopping.signal }), this.#freed.promise]);
+      this.#freed = undefined;
       if (this.#options.maxBytes !== undefined) this.#storedBytes = await this.#countBytes();
     }
   }
