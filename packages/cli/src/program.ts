@@ -15,6 +15,7 @@ import { addRestoreCommand } from './commands/restore.ts';
 import { addServerCommand } from './commands/server.ts';
 import { addSnapshotCommand } from './commands/snapshot.ts';
 import { addSnapshotsCommand } from './commands/snapshots.ts';
+import { addWalCommands } from './commands/wal/index.ts';
 import type { Register } from './command.ts';
 import type { Io } from './io.ts';
 import { readVersion } from './version.ts';
@@ -64,6 +65,7 @@ export function buildProgram(options: { io: Io; signal: AbortSignal; onResult: (
   addConnectCommand(program, register);
   addRecoveryKitCommand(program, register);
   addRepoCommands(program, register);
+  addWalCommands(program, register);
   program.addHelpText('after', '\nExit codes and error codes: docs/errors.md. Commands in detail: docs/cli.md.');
   return program;
 }

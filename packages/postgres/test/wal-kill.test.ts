@@ -11,6 +11,7 @@ import {
   expectSamePartial,
   expectSameSegments,
   installedServers,
+  keepLoading,
   spoolFolder,
   startCapture,
   startWalServer,
@@ -28,10 +29,7 @@ describe.skipIf(binDir === '')('a receiver that is killed', () => {
     await using connection = await server.replication();
     const made = await createPhysicalSlot(connection, 'killed');
     let acknowledgedRounds = 0;
-    let isLoading = true;
-    const loading = (async () => {
-      while (isLoading) await server.load(20);
-    })();
+    const load = keepLoading(server);
     for (let round = 0; round < rounds; round++) {
       const child = spawn(process.execPath, [script, String(port), user, folder, 'killed'], {
         env: { ...process.env, PGPASSWORD: password?.reveal() ?? '' },
@@ -50,8 +48,7 @@ describe.skipIf(binDir === '')('a receiver that is killed', () => {
       acknowledgedRounds++;
       expect(end?.lsn).toBeGreaterThanOrEqual(acknowledged);
     }
-    isLoading = false;
-    await loading;
+    await load[Symbol.asyncDispose]();
     expect(acknowledgedRounds).toBeGreaterThan(0);
     await using capture = await startCapture({ folder, location: () => server.location, slot: 'killed' });
     await capture.reach(await server.position());

@@ -133,6 +133,20 @@ export async function startStandby(primary: WalServer): Promise<WalServer> {
   return server;
 }
 
+/** Writes to a server until disposed. */
+export function keepLoading(server: WalServer): AsyncDisposable {
+  const stopping = new AbortController();
+  const loading = (async () => {
+    while (!stopping.signal.aborted) await server.load(20);
+  })();
+  return {
+    [Symbol.asyncDispose]: async () => {
+      stopping.abort();
+      await loading;
+    },
+  };
+}
+
 export interface Capture extends AsyncDisposable {
   readonly folder: string;
   readonly events: readonly WalEvent[];
@@ -189,14 +203,11 @@ export async function startCapture(
     spool,
     ended,
     async waitFor(kind, test = () => true) {
-      type Wanted = Extract<WalEvent, { kind: typeof kind }>;
-      let found: Wanted | undefined;
-      await until(() => {
-        found = events.find((event): event is Wanted => event.kind === kind && test(event as Wanted));
-        return found !== undefined;
-      }, kind);
-      if (!found) throw new Error(kind);
-      return found;
+      type Wanted = Parameters<NonNullable<typeof test>>[0];
+      const find = (): Wanted | undefined =>
+        events.find((event) => event.kind === kind && test(event as Wanted)) as Wanted | undefined;
+      await until(() => find() !== undefined, kind);
+      return find() as Wanted;
     },
     reach: (lsn) => until(() => (spool.durable ?? 0n) >= lsn, formatLsn(lsn)),
     async stop() {

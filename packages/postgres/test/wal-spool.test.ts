@@ -292,11 +292,11 @@ describe('a spool with a limit', () => {
     };
     await drain();
     await isFree;
-    let done = false;
-    const all = feeding.then(() => spool.sync()).finally(() => (done = true));
-    while (!done) {
+    const drained = new AbortController();
+    const all = feeding.then(() => spool.sync()).finally(() => drained.abort());
+    while (!drained.signal.aborted) {
       await drain();
-      await new Promise((next) => setImmediate(next));
+      await new Promise((next) => setTimeout(next, 5));
     }
     await all;
     await drain();

@@ -23,9 +23,8 @@ export interface StreamRunOptions {
 }
 
 const defaultStatusIntervalMs = 10_000;
-/** What became durable is acknowledged within this time, however often groups are written. */
+/** What became durable is acknowledged, and progress told, within this time, however often groups are written. */
 const acknowledgeMs = 1000;
-const progressMs = 1000;
 const nowhere = lsnFromBigInt(0n);
 
 export class StreamSession {
@@ -38,7 +37,6 @@ export class StreamSession {
   #caughtUpAtMs = performance.now();
   #statusAtMs = 0;
   #ackTimer: NodeJS.Timeout | undefined;
-  #progressAtMs = 0;
   /** The server waits for news of what is durable (it is shutting down, or close to giving us up). */
   #isReplyOwed = false;
   #isSilent = false;
@@ -93,7 +91,7 @@ export class StreamSession {
     const interval = this.#options.statusIntervalMs ?? defaultStatusIntervalMs;
     const timer = setInterval(() => this.#onInterval(), interval);
     try {
-      this.#sendStatus(false);
+      this.#tell(false);
       reach();
       return await this.#pump(stream);
     } catch (error) {
@@ -152,19 +150,23 @@ export class StreamSession {
   #onDurable(): void {
     const nowMs = performance.now();
     if (this.#isCaughtUp) this.#caughtUpAtMs = nowMs;
+    if (!this.#stream) return;
     if (this.#isReplyOwed && this.#spool.durable === this.#spool.received) {
       this.#isReplyOwed = false;
       this.#sendStatus(false);
     } else {
-      this.#ackTimer ??= setTimeout(() => this.#sendStatus(false), this.#statusAtMs + acknowledgeMs - nowMs);
+      this.#ackTimer ??= setTimeout(() => this.#tell(false), this.#statusAtMs + acknowledgeMs - nowMs);
     }
-    if (nowMs - this.#progressAtMs >= progressMs) this.#reportProgress();
   }
 
   /** Asks for an answer when there was silence since the last time, so that a dead connection is noticed. */
   #onInterval(): void {
-    this.#sendStatus(this.#isSilent);
+    this.#tell(this.#isSilent);
     this.#isSilent = true;
+  }
+
+  #tell(isReplyWanted: boolean): void {
+    this.#sendStatus(isReplyWanted);
     this.#reportProgress();
   }
 
@@ -186,7 +188,6 @@ export class StreamSession {
   }
 
   #reportProgress(): void {
-    this.#progressAtMs = performance.now();
     const progress = this.progress();
     if (progress) this.#emit({ kind: 'progress', ...progress });
   }
