@@ -90,6 +90,26 @@ describe.skipIf(disk === undefined)('a spool on a full disk (needs root, for a t
   }, 60_000);
 });
 
+describe.skipIf(binDir === '')('a spool that is full', () => {
+  test('does not keep an abort waiting, not even after the connection was lost', async () => {
+    await using server = await startWalServer({ binDir });
+    const capture = await startCapture({
+      folder: spoolFolder(server),
+      location: () => server.location,
+      spool: { maxBytes: 2 << 20 },
+    });
+    await capture.waitFor('streaming');
+    await server.load(150);
+    expect((await capture.waitFor('blocked')).block).toEqual({ reason: 'spool-full' });
+    await server.sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'varve_wal'");
+    await capture.waitFor('reconnecting');
+    while ((await server.sql("select 1 from pg_stat_replication where state = 'startup'")).length === 0) {
+      await new Promise((next) => setTimeout(next, 20));
+    }
+    expect(await capture.stop()).toMatchObject({ code: 'CANCELLED' });
+  });
+});
+
 describe.skipIf(binDir === '')('the way of a commit to the disk', () => {
   test('is short while others write', async () => {
     await using server = await startWalServer({ binDir });

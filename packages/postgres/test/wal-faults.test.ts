@@ -219,6 +219,27 @@ describe.skipIf(binDir === '')('capturing WAL', () => {
     });
   });
 
+  test('a primary that waits for us gets its answer at once, also with remote_apply', async () => {
+    await using own = await startWalServer({ binDir });
+    await using capture = await startCapture({
+      folder: spoolFolder(own),
+      location: () => own.location,
+      synchronous: true,
+      statusIntervalMs: 20_000,
+      spool: { syncIntervalMs: 0 },
+    });
+    await capture.waitFor('streaming');
+    await own.sql("alter system set synchronous_standby_names = 'varve_wal'");
+    await own.sql('alter system set synchronous_commit = remote_apply');
+    await own.sql('select pg_reload_conf()');
+    await own.load(3);
+    const [state] = await own.sql("select sync_state from pg_stat_replication where application_name = 'varve_wal'");
+    expect(state).toEqual(['sync']);
+    const startedAt = performance.now();
+    await own.load(10);
+    expect(performance.now() - startedAt).toBeLessThan(5000);
+  });
+
   test('an abort closes the connection and leaves no process of the server behind', async () => {
     const capture = await startCapture({ folder: spoolFolder(server), location: () => server.location });
     await capture.waitFor('streaming');

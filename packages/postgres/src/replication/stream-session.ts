@@ -3,6 +3,7 @@
 
 import { throwIfAborted } from '@varve/base';
 import { lsnFromBigInt, type Lsn } from '../lsn.ts';
+import { untilAborted } from './until-aborted.ts';
 import type { ReplicationMessage } from './replication-messages.ts';
 import type { WalSpool } from './spool/wal-spool.ts';
 import type { WalEvent, WalProgress } from './wal-events.ts';
@@ -12,6 +13,7 @@ export interface StreamSessionOptions {
   readonly spool: WalSpool;
   readonly until?: Lsn | undefined;
   readonly statusIntervalMs?: number | undefined;
+  readonly synchronous?: boolean | undefined;
   readonly onEvent?: ((event: WalEvent) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -22,7 +24,7 @@ export interface StreamRunOptions {
   readonly hangUp: () => void;
 }
 
-const defaultStatusIntervalMs = 10_000;
+export const defaultStatusIntervalMs = 10_000;
 /** What became durable is acknowledged, and progress told, within this time, however often groups are written. */
 const acknowledgeMs = 1000;
 const nowhere = lsnFromBigInt(0n);
@@ -151,10 +153,10 @@ export class StreamSession {
     const nowMs = performance.now();
     if (this.#isCaughtUp) this.#caughtUpAtMs = nowMs;
     if (!this.#stream) return;
-    if (this.#isReplyOwed && this.#spool.durable === this.#spool.received) {
-      this.#isReplyOwed = false;
-      this.#sendStatus(false);
-    } else {
+    const isAnswer = this.#isReplyOwed && this.#spool.durable === this.#spool.received;
+    if (isAnswer) this.#isReplyOwed = false;
+    if (this.#options.synchronous || isAnswer) this.#sendStatus(false);
+    else {
       this.#ackTimer ??= setTimeout(() => this.#tell(false), this.#statusAtMs + acknowledgeMs - nowMs);
     }
   }
@@ -210,18 +212,4 @@ export class StreamSession {
   #emit(event: WalEvent): void {
     this.#options.onEvent?.(event);
   }
-}
-
-/** The promise, or the abort if that comes first. */
-async function untilAborted(promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-  if (!signal) return promise;
-  const { promise: aborted, resolve } = Promise.withResolvers<void>();
-  const onAbort = (): void => resolve();
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-  }
-  throwIfAborted(signal);
 }

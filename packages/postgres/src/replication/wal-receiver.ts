@@ -22,9 +22,10 @@ import {
 } from './slots.ts';
 import { writeDurably } from './spool/durable-files.ts';
 import type { WalSpool } from './spool/wal-spool.ts';
+import { untilAborted } from './until-aborted.ts';
 import type { WalEvent } from './wal-events.ts';
 import { assertSameCluster, assertSameHistory, firstPosition } from './wal-start.ts';
-import { StreamSession } from './stream-session.ts';
+import { defaultStatusIntervalMs, StreamSession } from './stream-session.ts';
 import { describePosition, WalStream } from './wal-stream.ts';
 
 export interface ReceiveWalOptions {
@@ -42,7 +43,9 @@ export interface ReceiveWalOptions {
   readonly until?: Lsn | undefined;
   /** Longest time between two messages to the server. Default 10 s; wal_sender_timeout is 60 s by default. */
   readonly statusIntervalMs?: number | undefined;
-  /** Gives a connection up that was silent for so long, although we asked for an answer. Default 30 s. */
+  /** Acknowledges every group at once, for a primary that waits for us (synchronous_standby_names). */
+  readonly synchronous?: boolean | undefined;
+  /** Gives a connection up that was silent for so long, although we asked for an answer; at least three status intervals. Default 30 s. */
   readonly stallTimeoutMs?: number | undefined;
   /** Pause before the first reconnect (doubles up to `maxDelayMs`). Defaults 0.5 s and 30 s. */
   readonly firstDelayMs?: number | undefined;
@@ -117,8 +120,9 @@ class Receiver {
   }
 
   async #connectAndStream(): Promise<void> {
-    const { signal, stallTimeoutMs = defaultStallTimeoutMs } = this.#options;
-    const location = await this.#options.location();
+    const { signal, statusIntervalMs = defaultStatusIntervalMs } = this.#options;
+    const stallTimeoutMs = Math.max(this.#options.stallTimeoutMs ?? defaultStallTimeoutMs, 3 * statusIntervalMs);
+    const location = await this.#locate();
     await using connection = await connectPostgres({ applicationName, ...location, replication: 'database', signal });
     const hangUp = (): void => void connection.close();
     signal?.addEventListener('abort', hangUp, { once: true });
@@ -145,6 +149,16 @@ class Receiver {
     }
   }
 
+  async #locate(): Promise<ConnectOptions> {
+    try {
+      return await this.#options.location();
+    } catch (error) {
+      if (!this.#hasStreamed || !isAppError(error)) throw error;
+      // It was right before: somebody is changing it just now.
+      throw new AppError('DATABASE_UNREACHABLE', error.message, { retry: true, cause: error, ...hintOf(error) });
+    }
+  }
+
   /** Checks that it is the same cluster on the same history, and finds the segment to start with. */
   async #findStart(connection: PgConnection, source: WalSource): Promise<WalPosition> {
     const { state } = this.#spool;
@@ -159,7 +173,7 @@ class Receiver {
     const start =
       skipped ??
       (end
-        ? await this.#spool.resume(slot?.restartLsn)
+        ? await untilAborted(this.#spool.resume(slot?.restartLsn), this.#options.signal)
         : await this.#spool.begin(source, await firstPosition(connection, source, slot?.restartLsn)));
     await this.#keepHistory(connection, start.timeline);
     return start;
@@ -227,7 +241,7 @@ class Receiver {
         { retry: true },
       );
     }
-    await this.#spool.sync();
+    await untilAborted(this.#spool.sync(), this.#options.signal);
     const oldEnd = (await this.#spool.end())?.lsn ?? received;
     const historyPath = await this.#keepHistory(connection, next.timeline);
     const start = await this.#spool.switchTimeline(next);
@@ -265,6 +279,10 @@ function removedWal(connection: PgConnection, from: WalPosition | undefined, cau
     context: from ? { timeline: from.timeline, lsn: formatLsn(from.lsn) } : {},
     cause,
   });
+}
+
+function hintOf({ hint }: AppError): { readonly hint?: string } {
+  return hint === undefined ? {} : { hint };
 }
 
 function shuttingDown(connection: PgConnection): AppError {

@@ -15,6 +15,7 @@ interface Options extends DatabaseOptions {
   readonly until?: string;
   readonly maxSpool?: number;
   readonly syncInterval?: number;
+  readonly synchronous?: boolean;
 }
 
 export const addReceiveCommand: AddCommand = (parent, register) => {
@@ -36,6 +37,7 @@ export const addReceiveCommand: AddCommand = (parent, register) => {
         .argParser(wholeNumber({ min: 0, max: 60_000 }))
         .default(50),
     )
+    .option('--synchronous', 'acknowledge at once, for a server that waits for us (synchronous_standby_names)')
     .addHelpText(
       'after',
       `
@@ -70,7 +72,7 @@ ${examples(
     await using spool = await WalSpool.open({
       folder: resolve(session.io.cwd, options.spool ?? ''),
       maxBytes: options.maxSpool,
-      syncIntervalMs: options.syncInterval,
+      syncIntervalMs: options.synchronous ? 0 : options.syncInterval,
     });
     using report = walReport(session);
     await receiveWal({
@@ -80,6 +82,7 @@ ${examples(
       createSlot: options.createSlot,
       continueAfterGap: options.continueAfterGap,
       until,
+      synchronous: options.synchronous,
       onEvent: report.onEvent,
       signal: session.signal,
     });

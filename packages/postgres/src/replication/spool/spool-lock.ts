@@ -2,24 +2,18 @@
 // that was given to somebody else since (containers start again with 1), is recognised. Where the replication slot is used
 // the server guards as well, also between machines.
 
-import { open, readFile, rm } from 'node:fs/promises';
+import { link, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError, systemErrorCode } from '@varve/base';
 
-export const lockFileName = 'spool.lock';
+const lockFileName = 'spool.lock';
 
 /** Takes the lock, in place of a dead owner's if there is one. Throws WAL_SPOOL_FAILED when a living process has it. */
 export async function lockSpool(folder: string): Promise<AsyncDisposable> {
   const path = join(folder, lockFileName);
   const mark = `${process.pid} ${(await startTimeOf(process.pid)) ?? '-'}\n`;
   for (let attempt = 1; ; attempt++) {
-    try {
-      await using handle = await open(path, 'wx', 0o600);
-      await handle.writeFile(mark);
-      return { [Symbol.asyncDispose]: () => unlock(path, mark) };
-    } catch (error) {
-      if (systemErrorCode(error) !== 'EEXIST') throw error;
-    }
+    if (await claim(path, mark)) return { [Symbol.asyncDispose]: () => unlock(path, mark) };
     const owner = await livingOwner(path);
     if (owner !== undefined || attempt > 3) {
       throw new AppError('WAL_SPOOL_FAILED', `The spool ${folder} is in use by process ${owner ?? 'another'}.`, {
@@ -28,6 +22,21 @@ export async function lockSpool(folder: string): Promise<AsyncDisposable> {
       });
     }
     await rm(path, { force: true });
+  }
+}
+
+/** By a link, so that the lock is never there without its mark. */
+async function claim(path: string, mark: string): Promise<boolean> {
+  const temporary = `${path}.${process.pid}`;
+  await writeFile(temporary, mark, { mode: 0o600 });
+  try {
+    await link(temporary, path);
+    return true;
+  } catch (error) {
+    if (systemErrorCode(error) !== 'EEXIST') throw error;
+    return false;
+  } finally {
+    await rm(temporary, { force: true });
   }
 }
 

@@ -7,7 +7,14 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError, isAppError, messageOf, sleep, systemErrorCode } from '@varve/base';
 import { formatLsn, lsnFromBigInt, type Lsn } from '../../lsn.ts';
-import { advance, offsetInSegment, segmentNameAt, segmentStart, type WalPosition } from '../../wal/segments.ts';
+import {
+  advance,
+  offsetInSegment,
+  parseSegmentName,
+  segmentNameAt,
+  segmentStart,
+  type WalPosition,
+} from '../../wal/segments.ts';
 import { syncFolder } from './durable-files.ts';
 import { SegmentWriter } from './segment-writer.ts';
 import {
@@ -229,7 +236,10 @@ export class WalSpool {
 
   /** Removes a finished segment that is safe elsewhere. One that is not there is no error. */
   async release(name: string): Promise<void> {
-    await rm(join(this.folder, name), { force: true });
+    if (!parseSegmentName(name, this.#current.segmentBytes)) {
+      throw new AppError('USAGE_INVALID', `“${name}” is not the name of a WAL segment.`);
+    }
+    await this.#guard(rm(join(this.folder, name), { force: true }));
     this.#freed?.resolve();
   }
 
