@@ -39,7 +39,8 @@ export { createPhysicalSlot, dropSlot, listSlots, readSlot, type SlotFacts } fro
 export { identifyWalSource, readTimelineHistory, type WalSource } from './replication/cluster.ts';
 export { receiveWal, type ReceiveWalOptions } from './replication/wal-receiver.ts';
 export type { GapReason, WalEvent, WalProgress } from './replication/wal-events.ts';
-export { WalSpool, type SpoolBlock, type WalSpoolOptions } from './replication/spool/wal-spool.ts';
+export { WalSpool, type WalSpoolOptions } from './replication/spool/wal-spool.ts';
+export type { SpoolBlock } from './replication/spool/spool-space.ts';
 export { listSegments, readSpoolState, type SpoolSegment, type SpoolState } from './replication/spool/spool-folder.ts';
 export { segmentNameAt, segmentStart, type WalPosition } from './wal/segments.ts';
 export { readPgControl, type PgControl } from './host-server/pg-control.ts';

@@ -9,7 +9,8 @@ import { join } from 'node:path';
 import { isAppError } from '@varve/base';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parseLsn, segmentNameAt, WalSpool, type Lsn, type WalSpoolOptions } from '../src/index.ts';
-import type { SpoolBlock, SpoolListener } from '../src/replication/spool/wal-spool.ts';
+import type { SpoolBlock } from '../src/replication/spool/spool-space.ts';
+import type { SpoolListener } from '../src/replication/spool/wal-spool.ts';
 import { checkSegmentFile, measureSegmentFile } from '../src/wal/segment-file.ts';
 import { madeWal, pageBytes, type MadeWal } from './wal-bytes.ts';
 
@@ -217,6 +218,27 @@ describe('a spool', () => {
     await spool.sync();
     expect(await files()).toEqual([`${nameAt(0)}.partial`, segmentNameAt({ timeline: 4, lsn: at(0) }, mib)]);
     expect(await spool.end()).toEqual({ timeline: 4, lsn: at(mib) });
+  });
+
+  test('a finished segment is never replaced by another one', async () => {
+    const spool = await beginAt(0);
+    await feed(spool, 0, mib);
+    await spool.sync();
+    await spool.begin(source, { timeline: 1, lsn: at(0) });
+    await feed(spool, 0, mib);
+    await spool.sync();
+    await spool.begin(source, { timeline: 1, lsn: at(0) });
+    const { promise, resolve } = Promise.withResolvers<string>();
+    spool.listen(listener({ onFailure: (error) => resolve(error.code) }));
+    await feed(spool, 0, mib, { seed: 1 });
+    expect(await promise).toBe('WAL_DIVERGED');
+    expect(await readFile(join(folder, nameAt(0)))).toEqual(wal(0, mib));
+  });
+
+  test('a folder with segments that it did not write is left alone', async () => {
+    await writeFile(join(folder, `${nameAt(0)}.partial`), wal(0, 9000));
+    expect(await codeOf(() => beginAt(0))).toBe('WAL_SPOOL_FAILED');
+    expect(await files()).toEqual([`${nameAt(0)}.partial`]);
   });
 
   test('after a close nothing more is written', async () => {

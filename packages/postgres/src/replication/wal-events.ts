@@ -6,7 +6,7 @@ import type { WalPosition } from '../wal/segments.ts';
 import type { WalSource } from './cluster.ts';
 import type { SlotFacts } from './slots.ts';
 import type { SpoolSegment } from './spool/spool-folder.ts';
-import type { SpoolBlock } from './spool/wal-spool.ts';
+import type { SpoolBlock } from './spool/spool-space.ts';
 
 export interface WalProgress {
   readonly timeline: number;

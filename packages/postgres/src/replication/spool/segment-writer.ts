@@ -2,7 +2,7 @@
 // that sends other bytes than those which were durable here is not on our history any more.
 
 import { open, rename, rm, type FileHandle } from 'node:fs/promises';
-import { AppError } from '@varve/base';
+import { AppError, systemErrorCode } from '@varve/base';
 import { formatLsn, type Lsn } from '../../lsn.ts';
 import { checkSegmentFile, type SegmentIdentity } from '../../wal/segment-file.ts';
 import { advance, segmentNameAt } from '../../wal/segments.ts';
@@ -17,6 +17,8 @@ export interface SegmentWriterOptions {
   /** Bytes of the file that are known to have been durable; at most `existingBytes`. */
   readonly trustedBytes: number;
 }
+
+const compareBytes = 1 << 20;
 
 /** Writes from the segment's start on, in order; every call of `write` returns when its bytes are durable. */
 export class SegmentWriter {
@@ -103,10 +105,15 @@ export class SegmentWriter {
     );
   }
 
-  /** Checks the whole segment and gives it its name; the caller syncs the folder. Throws WAL_INVALID. */
+  /**
+   * Checks the whole segment and gives it its name; the caller syncs the folder. Throws WAL_INVALID, and WAL_DIVERGED when there
+   * is another finished segment of that name.
+   */
   async finish(): Promise<void> {
     const { path, partialPath, identity } = this.#options;
     await checkSegmentFile(partialPath, identity);
+    const isOther = await differsFrom(this.#file, path);
+    if (isOther) throw this.#diverged(0);
     await rename(partialPath, path);
     await this.#file.close();
   }
@@ -115,6 +122,29 @@ export class SegmentWriter {
   async close(): Promise<void> {
     await this.#file.close();
     if (this.#existingBytes === 0) await rm(this.#options.partialPath, { force: true });
+  }
+}
+
+/** Whether a file of that name exists and has other bytes. */
+async function differsFrom(file: FileHandle, path: string): Promise<boolean> {
+  let there: FileHandle;
+  try {
+    there = await open(path, 'r');
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return false;
+    throw error;
+  }
+  try {
+    const [ours, theirs] = [Buffer.allocUnsafe(compareBytes), Buffer.allocUnsafe(compareBytes)];
+    for (let offset = 0; ;) {
+      const { bytesRead } = await file.read(ours, 0, compareBytes, offset);
+      const other = await there.read(theirs, 0, compareBytes, offset);
+      if (other.bytesRead !== bytesRead || ours.compare(theirs, 0, bytesRead, 0, bytesRead) !== 0) return true;
+      if (bytesRead === 0) return false;
+      offset += bytesRead;
+    }
+  } finally {
+    await there.close();
   }
 }
 

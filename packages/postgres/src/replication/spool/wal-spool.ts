@@ -5,7 +5,7 @@
 import assert from 'node:assert';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AppError, isAppError, messageOf, sleep, systemErrorCode } from '@varve/base';
+import { AppError } from '@varve/base';
 import { formatLsn, lsnFromBigInt, type Lsn } from '../../lsn.ts';
 import {
   advance,
@@ -16,6 +16,7 @@ import {
   type WalPosition,
 } from '../../wal/segments.ts';
 import { syncFolder } from './durable-files.ts';
+import { PendingWal } from './pending-wal.ts';
 import { SegmentWriter } from './segment-writer.ts';
 import {
   findStand,
@@ -27,7 +28,9 @@ import {
   type SpoolStand,
   type SpoolState,
 } from './spool-folder.ts';
+import { failureOf } from './spool-failure.ts';
 import { lockSpool } from './spool-lock.ts';
+import { SpoolSpace, type SpoolBlock } from './spool-space.ts';
 
 export interface WalSpoolOptions {
   readonly folder: string;
@@ -38,9 +41,6 @@ export interface WalSpoolOptions {
   /** WAL in the folder above which nothing more is written until segments are taken away. Default: no limit. */
   readonly maxBytes?: number | undefined;
 }
-
-/** Why a spool waits: no room on the disk, or more in it than `maxBytes`. */
-export type SpoolBlock = { readonly reason: 'disk-full'; readonly error: AppError } | { readonly reason: 'spool-full' };
 
 /** What a spool tells whoever writes into it. */
 export interface SpoolListener {
@@ -56,14 +56,6 @@ const defaultSyncIntervalMs = 50;
 const defaultSyncBytes = 1 << 20;
 /** Received and not durable yet: above it the reader waits. */
 const pendingLimitBytes = 8 << 20;
-/** Bytes of one write: below the limit, so that a slow disk does not get all at once. */
-const groupLimitBytes = 4 << 20;
-const roomPollMs = 500;
-
-interface Piece {
-  readonly lsn: Lsn;
-  readonly bytes: Uint8Array;
-}
 
 /** Opened by {@link WalSpool.open}; whoever opened it closes it (`await using`). */
 export class WalSpool {
@@ -77,15 +69,14 @@ export class WalSpool {
   #writer: SegmentWriter | undefined;
   #received: Lsn | undefined;
   #durable: Lsn | undefined;
-  #pending: Piece[] = [];
+  readonly #pending = new PendingWal();
+  /** Handed over and not durable yet. */
   #pendingBytes = 0;
   #flushing: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #lastGroupAtMs = Number.NEGATIVE_INFINITY;
   #room: PromiseWithResolvers<void> | undefined;
-  #freed: PromiseWithResolvers<void> | undefined;
-  #storedBytes = 0;
-  #isBlocked = false;
+  readonly #space: SpoolSpace;
   #failure: AppError | undefined;
 
   private constructor(options: WalSpoolOptions, lock: AsyncDisposable, state: SpoolState | undefined) {
@@ -93,6 +84,15 @@ export class WalSpool {
     this.#options = options;
     this.#lock = lock;
     this.#state = state;
+    this.#space = new SpoolSpace({
+      folder: options.folder,
+      maxBytes: options.maxBytes,
+      signal: this.#stopping.signal,
+      countStored: () => this.#countBytes(),
+      openBytes: () => this.#writer?.sizeBytes ?? 0,
+      onBlocked: (block) => this.#listener?.onBlocked(block),
+      onUnblocked: () => this.#listener?.onUnblocked(),
+    });
   }
 
   /** Opens or makes the folder. Throws WAL_SPOOL_FAILED when another process has it or it cannot be used. */
@@ -159,6 +159,11 @@ export class WalSpool {
     if (maxBytes !== undefined && maxBytes < 2 * segmentBytes) {
       throw new AppError('USAGE_INVALID', `A spool needs room for two segments of ${segmentBytes} bytes at least.`);
     }
+    if (!this.#state && (await this.#guard(listSegments(this.folder, segmentBytes))).length > 0) {
+      throw new AppError('WAL_SPOOL_FAILED', `${this.folder} holds WAL segments already, but is no spool.`, {
+        hint: 'They may be those of another program or cluster: use an empty folder.',
+      });
+    }
     const lsn = segmentStart(position.lsn, segmentBytes);
     const state = { systemId, segmentBytes, pageBytes, position: { timeline: position.timeline, lsn } };
     await this.#guard(writeSpoolState(this.folder, state));
@@ -185,7 +190,7 @@ export class WalSpool {
     this.#stand = { timeline: end.timeline, end: end.lsn, trusted };
     this.#received = start;
     this.#durable = trusted;
-    this.#storedBytes = await this.#countBytes();
+    await this.#space.recount();
     return { timeline: end.timeline, lsn: start };
   }
 
@@ -204,7 +209,7 @@ export class WalSpool {
       );
     }
     if (bytes.length === 0) return undefined;
-    this.#pending.push({ lsn, bytes });
+    this.#pending.add({ lsn, bytes });
     this.#pendingBytes += bytes.length;
     this.#received = advance(lsn, bytes.length);
     this.#schedule(false);
@@ -240,7 +245,7 @@ export class WalSpool {
       throw new AppError('USAGE_INVALID', `“${name}” is not the name of a WAL segment.`);
     }
     await this.#guard(rm(join(this.folder, name), { force: true }));
-    this.#freed?.resolve();
+    this.#space.free();
   }
 
   /** Stops; what is not durable yet is dropped, because the server has it. Waits for a write under way. */
@@ -296,8 +301,8 @@ export class WalSpool {
   }
 
   async #flushGroup(): Promise<void> {
-    const { lsn, bytes } = this.#takeGroup();
-    await this.#whenThereIsRoom(bytes.length, async () => {
+    const { lsn, bytes } = this.#pending.take(this.#current.segmentBytes);
+    await this.#space.use(bytes.length, async () => {
       this.#writer ??= await this.#openWriter(lsn);
       await this.#writer.write(offsetInSegment(lsn, this.#current.segmentBytes), bytes);
     });
@@ -315,32 +320,6 @@ export class WalSpool {
   get #current(): SpoolState {
     assert(this.#state, 'a spool has an owner before it is written to');
     return this.#state;
-  }
-
-  /** The next bytes up to a limit or the end of their segment. They count as pending until they are durable. */
-  #takeGroup(): Piece {
-    const first = this.#pending[0];
-    assert(first, 'a group has bytes');
-    const { segmentBytes } = this.#current;
-    const limit = Math.min(groupLimitBytes, segmentBytes - offsetInSegment(first.lsn, segmentBytes));
-    const pieces: Uint8Array[] = [];
-    let taken = 0;
-    let count = 0;
-    for (const { lsn, bytes } of this.#pending) {
-      const room = limit - taken;
-      if (room === 0) break;
-      if (bytes.length > room) {
-        pieces.push(bytes.subarray(0, room));
-        this.#pending[count] = { lsn: advance(lsn, room), bytes: bytes.subarray(room) };
-        taken += room;
-        break;
-      }
-      pieces.push(bytes);
-      taken += bytes.length;
-      count++;
-    }
-    this.#pending.splice(0, count);
-    return { lsn: first.lsn, bytes: Buffer.concat(pieces, taken) };
   }
 
   async #openWriter(lsn: Lsn): Promise<SegmentWriter> {
@@ -370,7 +349,7 @@ export class WalSpool {
     const state = { ...this.#current, position: { timeline, lsn: end } };
     const { name } = writer;
     let isFinished = false;
-    await this.#whenThereIsRoom(0, async () => {
+    await this.#space.use(0, async () => {
       if (!isFinished) await writer.finish();
       isFinished = true;
       await writeSpoolState(this.folder, state);
@@ -378,7 +357,7 @@ export class WalSpool {
     this.#writer = undefined;
     this.#state = state;
     this.#stand = { timeline, end, trusted: end };
-    this.#storedBytes += state.segmentBytes;
+    this.#space.addStored(state.segmentBytes);
     this.#listener?.onSegment({
       name,
       path: join(this.folder, name),
@@ -386,43 +365,6 @@ export class WalSpool {
       isPartial: false,
       sizeBytes: state.segmentBytes,
     });
-  }
-
-  /** Runs a step again and again while the disk or the spool is full. Other failures pass. */
-  async #whenThereIsRoom(bytes: number, step: () => Promise<void>): Promise<void> {
-    for (;;) {
-      this.#stopping.signal.throwIfAborted();
-      if (this.#isOverLimit(bytes)) {
-        this.#block({ reason: 'spool-full' });
-      } else {
-        try {
-          await step();
-          if (this.#isBlocked) this.#listener?.onUnblocked();
-          this.#isBlocked = false;
-          return;
-        } catch (error) {
-          if (!isNoRoom(error)) throw error;
-          this.#block({ reason: 'disk-full', error: failureOf(error, this.folder) });
-        }
-      }
-      // Others may take segments away as well.
-      this.#freed = Promise.withResolvers();
-      await Promise.race([sleep(roomPollMs, { signal: this.#stopping.signal }), this.#freed.promise]);
-      this.#freed = undefined;
-      if (this.#options.maxBytes !== undefined) this.#storedBytes = await this.#countBytes();
-    }
-  }
-
-  #isOverLimit(bytes: number): boolean {
-    const { maxBytes } = this.#options;
-    if (maxBytes === undefined) return false;
-    return this.#storedBytes + (this.#writer?.sizeBytes ?? 0) + bytes > maxBytes;
-  }
-
-  #block(block: SpoolBlock): void {
-    if (this.#isBlocked) return;
-    this.#isBlocked = true;
-    this.#listener?.onBlocked(block);
   }
 
   /** Bytes of all segments but the one that is written to, or will be. */
@@ -452,24 +394,4 @@ export class WalSpool {
       throw failureOf(error, this.folder);
     }
   }
-}
-
-const noRoomCodes = new Set(['ENOSPC', 'EDQUOT']);
-
-function isNoRoom(error: unknown): boolean {
-  return noRoomCodes.has(systemErrorCode(error) ?? '');
-}
-
-function failureOf(error: unknown, folder: string): AppError {
-  if (isAppError(error)) return error;
-  const code = systemErrorCode(error);
-  const hint = isNoRoom(error)
-    ? 'Make room on that disk: capturing goes on by itself, and until then the server keeps the WAL.'
-    : 'Check that this user may write there and that the disk is in order.';
-  return new AppError('WAL_SPOOL_FAILED', `The WAL spool ${folder} cannot be written: ${messageOf(error)}.`, {
-    hint,
-    retry: isNoRoom(error),
-    context: { folder, ...(code === undefined ? {} : { systemCode: code }) },
-    cause: error,
-  });
 }
