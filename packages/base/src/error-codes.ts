@@ -56,7 +56,11 @@ export const errorCodes = {
   DATABASE_TOOL_MISSING: { exit: 8, http: 502 },
   DATABASE_PROTOCOL: { exit: 8, http: 502 },
   DATABASE_QUERY_FAILED: { exit: 8, http: 502 },
+  WAL_SLOT_UNUSABLE: { exit: 8, http: 409 },
+  WAL_GAP: { exit: 8, http: 409 },
+  WAL_DIVERGED: { exit: 8, http: 409 },
   WAL_INVALID: { exit: 6, http: 422 },
+  WAL_SPOOL_FAILED: { exit: 8, http: 500 },
 
   CODE_FAILED: { exit: 1, http: 502 },
   COMMAND_FAILED: { exit: 1, http: 502 },

@@ -64,6 +64,14 @@ export {
   type TimelineHistory,
 } from './wal-reader/timeline-history.ts';
 export { formatUnixMicros } from './wal-reader/wal-time.ts';
+export { createPhysicalSlot, dropSlot, listSlots, readSlot, type SlotFacts } from './replication/slots.ts';
+export { identifyWalSource, readTimelineHistory, type WalSource } from './replication/cluster.ts';
+export { receiveWal, type ReceiveWalOptions } from './replication/wal-receiver.ts';
+export type { GapReason, WalEvent as WalCaptureEvent, WalProgress } from './replication/wal-events.ts';
+export { WalSpool, type WalSpoolOptions } from './replication/spool/wal-spool.ts';
+export type { SpoolBlock } from './replication/spool/spool-space.ts';
+export { listSegments, readSpoolState, type SpoolSegment, type SpoolState } from './replication/spool/spool-folder.ts';
+export { segmentNameAt, type WalPosition } from './wal/segments.ts';
 export { readPgControl, type PgControl } from './host-server/pg-control.ts';
 export {
   serverStatus,

@@ -46,13 +46,19 @@ export interface PostgresBinaries {
   readonly origin: 'system' | 'npm';
 }
 
-/** Every server installation found, the newest major first, the machine's before npm's. */
+/**
+ * Every server installation found, the newest major first; the machine's and those of VARVE_TEST_POSTGRES (folders with
+ * server programs, separated by colons) before npm's.
+ */
 export async function findPostgresBinaries(): Promise<readonly PostgresBinaries[]> {
   const root = '/usr/lib/postgresql';
   const folders = (await readdir(root).catch(() => [])).map((name) => ({
     binDir: join(root, name, 'bin'),
     origin: 'system' as const,
   }));
+  for (const binDir of (process.env['VARVE_TEST_POSTGRES'] ?? '').split(':')) {
+    if (binDir !== '') folders.push({ binDir, origin: 'system' });
+  }
   const embedded = await embeddedBinDir();
   const candidates = embedded === undefined ? folders : [...folders, { binDir: embedded, origin: 'npm' as const }];
   const found: PostgresBinaries[] = [];

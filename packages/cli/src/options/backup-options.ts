@@ -4,7 +4,7 @@ import { AppError } from '@varve/base';
 import type { Compression, ExcludeRules, FolderMark, ParentGroup } from '@varve/repository';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { Session } from '../session.ts';
-import { collect, duration, wholeNumber } from './numbers.ts';
+import { byteSize, collect, duration, wholeNumber } from './numbers.ts';
 import { readPatternFiles } from './path-lists.ts';
 import type { RepositoryOptions } from './repository-options.ts';
 
@@ -62,7 +62,7 @@ export function addBackupOptions(command: Command): void {
     option('--exclude-if-present <name[:header]>', 'leave out the content of folders with such a file').argParser(
       collectMark,
     ),
-    option('--exclude-larger-than <size>', 'leave out larger files, e.g. 500M').argParser(size),
+    option('--exclude-larger-than <size>', 'leave out larger files, e.g. 500M').argParser(byteSize),
     option('-x, --one-file-system', 'leave out what is mounted below'),
     option('--files-from <file>', 'what to save, one pattern a line ("-": standard input)').argParser(collect),
     option('--files-from-verbatim <file>', 'what to save, one path a line').argParser(collect),
@@ -162,15 +162,6 @@ function collectMark(text: string, previous: readonly FolderMark[] = []): Folder
   const [, name, header] = /^([^:]+)(?::(.*))?$/s.exec(text) ?? [];
   if (name === undefined) throw new InvalidArgumentError('It must be a name, or NAME:HEADER.');
   return [...previous, { name, header }];
-}
-
-const unitBytes = { k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 } as const;
-
-/** `500`, `10k`, `1.5G` (powers of 1024) in bytes. */
-function size(text: string): number {
-  const [, number, unit] = /^(\d+(?:\.\d+)?)([kmgt])?b?$/i.exec(text) ?? [];
-  if (number === undefined) throw new InvalidArgumentError('It must be a size such as 500000, 10k, 5M or 1G.');
-  return Math.floor(Number(number) * (unit ? unitBytes[unit.toLowerCase() as keyof typeof unitBytes] : 1));
 }
 
 function parseGroup(text: string): ParentGroup {

@@ -26,3 +26,12 @@ export function duration(text: string): number {
   }
   return parts.reduce((sum, [, count, unit]) => sum + Number(count) * durationUnitMs[unit as 's' | 'm' | 'h'], 0);
 }
+
+const unitBytes = { k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 } as const;
+
+/** `500`, `10k`, `1.5G` (powers of 1024) in bytes. */
+export function byteSize(text: string): number {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)([kmgt])?b?$/i.exec(text) ?? [];
+  if (number === undefined) throw new InvalidArgumentError('It must be a size such as 500000, 10k, 5M or 1G.');
+  return Math.floor(Number(number) * (unit ? unitBytes[unit.toLowerCase() as keyof typeof unitBytes] : 1));
+}

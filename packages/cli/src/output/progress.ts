@@ -36,20 +36,29 @@ export class ProgressDisplay implements Disposable {
   }
 
   update(state: ProgressState): void {
+    this.#draw(state.label, (isTerminal) => {
+      if (!isTerminal) return describe(state);
+      return `${bar(state)}${describe(state)}${state.current === null ? '' : `  ${printable(state.current)}`}`;
+    });
+  }
+
+  /** Shows a line of text in place of a bar. */
+  show(label: string, text: string): void {
+    this.#draw(label, () => `${printable(label)}: ${printable(text)}`);
+  }
+
+  #draw(label: string, lineFor: (isTerminal: boolean) => string): void {
     if (this.#isOff) return;
+    const { isTerminal, columns } = this.#output;
     const nowMs = performance.now();
-    const isNewStep = state.label !== this.#label;
-    const pauseMs = this.#output.isTerminal ? redrawMs : plainLineMs;
+    const isNewStep = label !== this.#label;
+    const pauseMs = isTerminal ? redrawMs : plainLineMs;
     if (!isNewStep && nowMs - this.#shownAtMs < pauseMs) return;
     this.#shownAtMs = nowMs;
-    this.#label = state.label;
-    if (!this.#output.isTerminal) {
-      this.#output.write(`${describe(state)}\n`);
-      return;
-    }
-    const line = `${bar(state)}${describe(state)}${state.current === null ? '' : `  ${printable(state.current)}`}`;
-    this.#output.write(`${eraseLine}${line.slice(0, this.#output.columns - 1)}`);
-    this.#isDrawn = true;
+    this.#label = label;
+    const line = lineFor(isTerminal);
+    this.#output.write(isTerminal ? `${eraseLine}${line.slice(0, columns - 1)}` : `${line}\n`);
+    this.#isDrawn = isTerminal;
   }
 
   /** Writes a line that stays, above the bar. */

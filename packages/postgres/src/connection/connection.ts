@@ -279,7 +279,7 @@ export class PgConnection {
       server,
       messages,
       cancel: () => this.#cancel(),
-      refuseCopyData: (reason) => void this.#send(encodeCopyFail(reason)),
+      send: (bytes) => this.#send(bytes),
       onNotice: (report) => this.#parts.options.onNotice?.(report),
       onParameter: (name, value) => void this.#parts.session.parameters.set(name, value),
       onEnd: () => {

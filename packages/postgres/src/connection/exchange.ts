@@ -3,6 +3,7 @@
 
 import { AppError, throwIfAborted } from '@varve/base';
 import type { BackendMessage, ServerReport } from '../wire/backend-messages.ts';
+import { encodeCopyData, encodeCopyDone, encodeCopyFail } from '../wire/frontend-messages.ts';
 import type { MessageStream } from './message-stream.ts';
 import { statementError, type ServerName } from './server-errors.ts';
 
@@ -15,8 +16,8 @@ export interface ExchangeHost {
   readonly messages: MessageStream;
   /** Sends a CancelRequest on a connection of its own and waits until the server took it; never rejects. */
   cancel(): Promise<void>;
-  /** Answers a server that waits for COPY data that will not come. */
-  refuseCopyData(reason: string): void;
+  /** Sends bytes within the request. Returns false when the socket would rather wait for them to go. */
+  send(bytes: Uint8Array): boolean;
   onNotice(report: ServerReport): void;
   onParameter(name: string, value: string): void;
   /** The exchange is over; the connection may start the next. */
@@ -39,8 +40,9 @@ export class Exchange {
   #ended = false;
   /** True once nobody wants the remaining answers. */
   #discarding = false;
-  /** True from a CopyInResponse on: the server waits for our data. */
-  #awaitsCopyData = false;
+  /** `in`: the server waits for our data. `both`: either side sends until it says CopyDone. */
+  #copyMode: 'in' | 'both' | undefined;
+  #isCopyEnded = false;
   #cancellation: Promise<void> | undefined;
   #graceTimer: NodeJS.Timeout | undefined;
 
@@ -54,13 +56,18 @@ export class Exchange {
 
   readonly #onAbort = (): void => {
     this.#discard();
-    this.#cancellation ??= this.#host.cancel();
+    this.#cancel();
   };
+
+  /** A stream both ways ends by our CopyDone; everything else by a request on a connection of its own. */
+  #cancel(): void {
+    if (this.#copyMode !== 'both') this.#cancellation ??= this.#host.cancel();
+  }
 
   #discard(): void {
     if (this.#discarding || this.#ended) return;
     this.#discarding = true;
-    if (this.#awaitsCopyData) this.#host.refuseCopyData('cancelled');
+    this.#refuseCopy();
     this.#graceTimer = setTimeout(() => {
       const { address } = this.#host.server;
       this.#host.messages.fail(
@@ -69,6 +76,24 @@ export class Exchange {
         }),
       );
     }, cancelGraceMs);
+  }
+
+  /** Tells a server that waits for data that none will come. Walsenders know CopyDone only. */
+  #refuseCopy(): void {
+    if (this.#copyMode === 'in') this.#host.send(encodeCopyFail('cancelled'));
+    if (this.#copyMode === 'both') this.endCopy();
+  }
+
+  /** In copy-both mode: sends one CopyData message. Dropped when the exchange is over. */
+  sendCopyData(data: Uint8Array): void {
+    if (this.#copyMode === 'both' && !this.#isCopyEnded && !this.#ended) this.#host.send(encodeCopyData(data));
+  }
+
+  /** In copy-both mode: says that we send no more. The server ends its side as well; then the results follow. */
+  endCopy(): void {
+    if (this.#copyMode !== 'both' || this.#isCopyEnded || this.#ended) return;
+    this.#isCopyEnded = true;
+    this.#host.send(encodeCopyDone());
   }
 
   /** A long silence is expected from here on (a checkpoint). */
@@ -104,7 +129,7 @@ export class Exchange {
       const message = await this.#receive();
       if (this.#absorb(message)) continue;
       if (!this.#discarding && !this.#report) return message;
-      if (this.#awaitsCopyData) this.#host.refuseCopyData('cancelled');
+      this.#refuseCopy();
     }
     await this.#cancellation;
     throwIfAborted(this.#signal);
@@ -119,11 +144,11 @@ export class Exchange {
   async abandon(options: { readonly cancel?: boolean } = {}): Promise<void> {
     if (this.#ended) return;
     this.#discard();
-    if (options.cancel !== false) this.#cancellation ??= this.#host.cancel();
+    if (options.cancel !== false) this.#cancel();
     try {
       while (!this.#ended) {
         const message = await this.#receive();
-        if (!this.#absorb(message) && this.#awaitsCopyData) this.#host.refuseCopyData('cancelled');
+        if (!this.#absorb(message)) this.#refuseCopy();
       }
     } catch {
       // The connection is gone; its failure is kept for its next user.
@@ -175,8 +200,10 @@ export class Exchange {
       case 'notification':
         return true;
       case 'copy-in':
+        this.#copyMode = 'in';
+        return false;
       case 'copy-both':
-        this.#awaitsCopyData = true;
+        this.#copyMode = 'both';
         return false;
       default:
         return false;
