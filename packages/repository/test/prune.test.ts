@@ -261,7 +261,7 @@ describe('a prune beside others', () => {
       if (type === 'pack') stored.resolve();
     };
     const writer = await lab.open(hooked(lab.folder.storage(), () => {}, afterCall));
-    const session = await startArchive(writer, { workers: 1 });
+    const session = await startArchive(writer, { workers: 1, packSizeBytes: 4_000_000 });
     await session.addPath({ source: lab.source, target: '/source' });
     await stored.promise;
     expect((await planPrune(await lab.open())).unreferenced.length).toBeGreaterThan(0);
