@@ -26,7 +26,7 @@ import { untilAborted } from './until-aborted.ts';
 import type { WalEvent } from './wal-events.ts';
 import { assertSameCluster, assertSameHistory, firstPosition } from './wal-start.ts';
 import { defaultStatusIntervalMs, StreamSession } from './stream-session.ts';
-import { describePosition, WalStream } from './wal-stream.ts';
+import { describePosition, WalStream, type StreamEnd } from './wal-stream.ts';
 
 export interface ReceiveWalOptions {
   /** Where to connect; asked for before every connection, so that a new password or address is found. */
@@ -132,20 +132,36 @@ class Receiver {
       const source = await identifyWalSource(connection);
       let start = await this.#findStart(connection, source);
       for (;;) {
-        const stream = await WalStream.start(connection, { slot: this.#options.slot, start, stallTimeoutMs });
-        clearTimeout(setUpTimer);
-        this.#hasStreamed = true;
-        this.#emit({ kind: 'streaming', start, source });
-        const end = await this.#session.run(stream, { timeline: start.timeline, hangUp });
+        const from = start;
+        const onStart = (): void => {
+          clearTimeout(setUpTimer);
+          this.#emit({ kind: 'streaming', start: from, source });
+        };
+        const end = await this.#stream(connection, from, { stallTimeoutMs, hangUp, onStart });
         if (end === 'reached') return;
         if (!end.next) throw shuttingDown(connection);
-        start = await this.#changeTimeline(connection, start.timeline, end.next);
+        start = await this.#changeTimeline(connection, from.timeline, end.next);
       }
-    } catch (error) {
-      throw await this.#explain(connection, error);
     } finally {
       clearTimeout(setUpTimer);
       signal?.removeEventListener('abort', hangUp);
+    }
+  }
+
+  /** Streams one timeline from a position to its end. Only here does a missing file mean WAL that is gone. */
+  async #stream(
+    connection: PgConnection,
+    start: WalPosition,
+    options: { readonly stallTimeoutMs: number; readonly hangUp: () => void; readonly onStart: () => void },
+  ): Promise<StreamEnd | 'reached'> {
+    const { stallTimeoutMs, hangUp, onStart } = options;
+    try {
+      const stream = await WalStream.start(connection, { slot: this.#options.slot, start, stallTimeoutMs });
+      this.#hasStreamed = true;
+      onStart();
+      return await this.#session.run(stream, { timeline: start.timeline, hangUp });
+    } catch (error) {
+      throw await this.#explain(connection, error);
     }
   }
 
