@@ -72,5 +72,6 @@ async function runRow(row: Row, runs: number): Promise<RowResult> {
 function machineLine(): string {
   const [cpu] = cpus();
   const day = new Date().toISOString().slice(0, 10);
-  return `${day}, ${cpus().length} × ${cpu?.model.trim() ?? 'unknown processor'}, Node ${process.version}, medians of ${options.runs} alternating runs; command: \`npm run bench -- --restic FILE --write\`.`;
+  const files = Math.round(165_000 * Number(options.scale)).toLocaleString('en');
+  return `${day}, ${files} files, ${cpus().length} × ${cpu?.model.trim() ?? 'unknown processor'}, Node ${process.version}, medians of ${options.runs} alternating runs; command: \`npm run bench -- --restic FILE --scale ${options.scale} --write\`.`;
 }
