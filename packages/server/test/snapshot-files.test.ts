@@ -61,8 +61,8 @@ describe('a snapshot', () => {
     expect(folder.entries[0]).toMatchObject({ name: 'sub', path: '/volumes/files/sub', type: 'folder', bytes: null });
     expect(shown.get('big.bin')).toMatchObject({ type: 'file', bytes: big.length, target: null });
     expect(shown.get('link')).toMatchObject({ type: 'link', target: 'sub/inner.txt' });
-    const { mtime } = await stat(join(it.folder, 'files', 'big.bin'));
-    expect(Date.parse(shown.get('big.bin')?.modifiedAt ?? '')).toBe(Math.floor(mtime.getTime()));
+    const { mtimeMs } = await stat(join(it.folder, 'files', 'big.bin'));
+    expect(Date.parse(shown.get('big.bin')?.modifiedAt ?? '')).toBe(Math.floor(mtimeMs));
     const second = await list('?path=/volumes/files&offset=3&limit=1');
     expect(second.entries.map(({ path }) => path)).toEqual([folder.entries[3]?.path]);
     expect(second.total).toBe(5);
