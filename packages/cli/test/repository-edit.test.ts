@@ -80,7 +80,7 @@ describe('varve repo copy', () => {
     // Where the source is and what opens it may come from the environment, also by restic's names.
     const env = { RESTIC_FROM_REPOSITORY: lab.path('repo'), VARVE_FROM_PASSWORD_FILE: lab.path('password') };
     const first = await ok(['repo', 'copy', ...target, '--host', 'beta'], { env });
-    expect(first.stdout).toMatch(/^snapshot [0-9a-f]{8} of .*logs at .* by beta: saved as [0-9a-f]{8}$/m);
+    expect(first.stdout).toMatch(/^snapshot [0-9a-f]{8} of .*logs at .* by \S+@beta: saved as [0-9a-f]{8}$/m);
 
     const second = lines(await ok(['repo', 'copy', ...target, ...from, '--json']));
     expect(second.map(({ message_type: type }) => type)).toEqual(['copied', 'summary']);
