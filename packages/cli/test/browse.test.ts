@@ -377,6 +377,7 @@ describe('what people see', () => {
       ['find', 'new*'],
     ]) {
       const text = await ok(...args);
+      // The test is about control characters.
       // oxlint-disable-next-line no-control-regex
       expect(text).not.toMatch(/\x1b/);
     }
