@@ -45,6 +45,14 @@ export {
   type Manifest,
 } from './manifest.ts';
 export {
+  lsnSchema,
+  walGapReasonSchema,
+  walBlockSchema,
+  type WalGapReason,
+  type WalBlock,
+  type WalSegmentFacts,
+} from './wal-block.ts';
+export {
   appSnapshotSchema,
   snapshotDetailsSchema,
   newSnapshotSchema,
