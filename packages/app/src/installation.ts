@@ -37,6 +37,9 @@ import { StorageTester } from './repositories/test-storage.ts';
 import { loadSecretKey } from './secrets/secret-key.ts';
 import { openSecretStore, type SecretStore } from './secrets/secret-store.ts';
 import { SettingsStore } from './settings/settings-store.ts';
+import { AppTimelines } from './timeline/app-timelines.ts';
+import { FactStore } from './timeline/fact-store.ts';
+import { TimelineFacts } from './timeline/timeline-facts.ts';
 
 export interface Installation extends AsyncDisposable {
   readonly paths: DataPaths;
@@ -61,6 +64,8 @@ export interface Installation extends AsyncDisposable {
   readonly pool: RepositoryPool;
   readonly repositories: Repositories;
   readonly tester: StorageTester;
+  readonly timelineFacts: TimelineFacts;
+  readonly timelines: AppTimelines;
   /** Repairs what dead runs left; see jobs/recovery.ts. */
   readonly recover: (how?: { readonly onlyNew?: boolean }) => Promise<RecoveryReport>;
   /** Sets what is called after each job of this process ended. */
@@ -97,6 +102,7 @@ export async function openInstallation(options: OpenVarveOptions): Promise<Insta
     hostName,
     defaultLocation: paths.repository,
   });
+  const timelineFacts = opened.use(new TimelineFacts({ store: new FactStore(catalogue), clock, logger }));
   const feed = new ChangeFeed({ catalogue, jobs, log });
   opened.defer(() => feed.close());
   const recovery: RecoveryOptions = {
@@ -143,6 +149,8 @@ export async function openInstallation(options: OpenVarveOptions): Promise<Insta
     pool,
     repositories,
     tester: new StorageTester(clock),
+    timelineFacts,
+    timelines: new AppTimelines({ facts: timelineFacts, snapshots }),
     recover: (how) => recover(recovery, how),
     onJobEnded: () => {},
     [Symbol.asyncDispose]: () => parts.disposeAsync(),
