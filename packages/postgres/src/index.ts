@@ -45,16 +45,17 @@ export {
 export { WalReader, type WalReaderStart, type WalReaderState } from './wal-reader/wal-reader.ts';
 export type { WalIdentity } from './wal-reader/page-check.ts';
 export type { WalEnd, WalEndReason } from './wal-reader/wal-end.ts';
-export type { WalEvent, WalMajor, WalParameters } from './wal-reader/wal-event.ts';
-export { readWalFileHeader, type WalFileHeader } from './wal-reader/page-header.ts';
+export type { WalEvent, WalParameters } from './wal-reader/wal-event.ts';
+export { readWalFileHeader, type WalFileHeader, type WalMajor } from './wal/page-header.ts';
 export {
   historyFileName,
   isSegmentSize,
   parseWalFileName,
+  segmentNameAt,
   segmentStart,
-  walSegmentName,
   type WalFileName,
-} from './wal-reader/segment-name.ts';
+  type WalPosition,
+} from './wal/segments.ts';
 export {
   formatTimelineHistory,
   parseTimelineHistory,
@@ -62,7 +63,7 @@ export {
   timelineAt,
   type RecoveryPath,
   type TimelineHistory,
-} from './wal-reader/timeline-history.ts';
+} from './wal/timeline-history.ts';
 export { formatUnixMicros } from './wal-reader/wal-time.ts';
 export { createPhysicalSlot, dropSlot, listSlots, readSlot, type SlotFacts } from './replication/slots.ts';
 export { identifyWalSource, readTimelineHistory, type WalSource } from './replication/cluster.ts';
@@ -71,7 +72,6 @@ export type { GapReason, WalEvent as WalCaptureEvent, WalProgress } from './repl
 export { WalSpool, type WalSpoolOptions } from './replication/spool/wal-spool.ts';
 export type { SpoolBlock } from './replication/spool/spool-space.ts';
 export { listSegments, readSpoolState, type SpoolSegment, type SpoolState } from './replication/spool/spool-folder.ts';
-export { segmentNameAt, type WalPosition } from './wal/segments.ts';
 export { readPgControl, type PgControl } from './host-server/pg-control.ts';
 export {
   serverStatus,
