@@ -13,8 +13,10 @@ import type {
   DownloadFormat,
   Job,
   JobDetails,
+  MadeRestorePoint,
   Maintenance,
   NewApp,
+  NewRestorePoint,
   NewSnapshot,
   Policy,
   PrunePreview,
@@ -154,6 +156,18 @@ export interface Varve extends AsyncDisposable {
    * APP_NOT_FOUND; the storage's errors.
    */
   timeline(appId: string, request?: TimelineRequest): Promise<Timeline>;
+
+  /**
+   * Has a captured database write a named point into its log; it can be recovered to when it is in the repository. WAL_POINT_EXISTS,
+   * SETTINGS_INVALID when no database is captured, USAGE_INVALID when several are and none is named, DATABASE_… .
+   */
+  createRestorePoint(
+    appId: string,
+    point: NewRestorePoint,
+    options?: { readonly signal?: AbortSignal | undefined },
+  ): Promise<MadeRestorePoint>;
+  /** Resolves when the point is in the repository; it waits for as long as nothing is captured. CANCELLED. */
+  waitForRestorePoint(appId: string, point: MadeRestorePoint, options: { readonly signal: AbortSignal }): Promise<void>;
 
   /** Looks and changes nothing. */
   planRestore(appId: string, request: RestoreRequest): Promise<RestorePlan>;

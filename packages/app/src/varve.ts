@@ -3,7 +3,7 @@
 
 import type { DatabaseSync } from 'node:sqlite';
 import { randomBytes } from 'node:crypto';
-import { AppError, Secret, cancelledError, isAppError, messageOf } from '@varve/base';
+import { AppError, Secret, cancelledError, isAppError, messageOf, sleep } from '@varve/base';
 import {
   appSchema,
   type App,
@@ -33,11 +33,14 @@ import { MaintenanceScheduler } from './schedule/maintenance.ts';
 import { Scheduler } from './schedule/scheduler.ts';
 import { assertUsable } from './settings/settings-store.ts';
 import { listFolder, openDownload } from './snapshot/browse-snapshot.ts';
+import { capturedDatabase, createPoint, isStored, refuseTakenName } from './timeline/create-point.ts';
 import { scheduleRequester, UseCaseRuns } from './use-case-runs.ts';
 import { varveVersion } from './version.ts';
 
 const defaultJobLimit = 50;
 const maxJobLimit = 500;
+/** How often a point that is waited for is looked for in the repository. */
+const pointPollMs = 1000;
 
 /** Opens an installation; see {@link Varve}. CATALOGUE_UNUSABLE when its data directory cannot be used. */
 export async function openVarve(options: OpenVarveOptions): Promise<Varve> {
@@ -221,6 +224,19 @@ class OpenVarve implements Varve {
     const { apps, pool, timelines } = this.#parts;
     const app = await apps.get(appId);
     return timelines.read(app, await pool.get(app.repositoryId), request);
+  };
+
+  createRestorePoint: Varve['createRestorePoint'] = async (appId, point, { signal } = {}) => {
+    const { apps, docker, secrets } = this.#parts;
+    const app = await apps.get(appId);
+    const component = capturedDatabase(app, point.component);
+    refuseTakenName(await this.timeline(appId, { signal }), { component: component.name, name: point.name });
+    const context = { docker: () => docker.get(), secrets, signal: signal ?? new AbortController().signal };
+    return createPoint(context, { app, component, name: point.name });
+  };
+
+  waitForRestorePoint: Varve['waitForRestorePoint'] = async (appId, point, { signal }) => {
+    while (!isStored(await this.timeline(appId, { fresh: true, signal }), point)) await sleep(pointPollMs, { signal });
   };
 
   planRestore: Varve['planRestore'] = (appId, request) =>

@@ -7,6 +7,7 @@ export { findPassword, findPasswordInFile, type PasswordQuestion } from './conne
 export { formatLsn, lsnFromBigInt, parseLsn, type Lsn } from './lsn.ts';
 export { readServerFacts, type DatabaseSummary, type ServerFacts } from './server-facts.ts';
 export { quoteIdentifier, quoteLiteral } from './sql-quoting.ts';
+export { psql, type PsqlOptions } from './logical/psql.ts';
 export { runToEnd, type ToolExit, type ToolRequest, type ToolRun, type ToolRunner } from './logical/tool-runner.ts';
 export { findHostTool, hostToolRunner, type HostToolRunnerOptions } from './logical/host-tool-runner.ts';
 export type { DatabaseTarget } from './logical/target.ts';

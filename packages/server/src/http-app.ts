@@ -28,6 +28,7 @@ import { addSessionRoutes } from './routes/session.ts';
 import { addSettingsRoutes } from './routes/settings.ts';
 import { addSnapshotFileRoutes } from './routes/snapshot-files.ts';
 import { addSnapshotRoutes } from './routes/snapshots.ts';
+import { addTimelineRoutes } from './routes/timeline.ts';
 import { addStaticUi } from './static-ui.ts';
 
 /** For an answer; what takes longer is a job. */
@@ -57,6 +58,7 @@ export function createHttpApp(context: ServerContext & { readonly listenHost: st
   addSnapshotRoutes(api, context);
   addSnapshotFileRoutes(api, context);
   addRestoreRoutes(api, context);
+  addTimelineRoutes(api, context);
   addRetentionRoutes(api, context);
   addJobRoutes(api, context);
   addEventRoutes(api, context);
