@@ -150,9 +150,10 @@ export class UseCaseRuns {
   }
 
   async #forgetOptions(appId: string): Promise<ForgetOptions> {
-    const { apps, pool, snapshots, lockOwner, clock, logger } = this.#parts;
+    const { apps, pool, snapshots, timelineFacts, repositoryStore, lockOwner, clock, logger } = this.#parts;
     const app = await apps.get(appId);
-    return { app, repository: await pool.get(app.repositoryId), snapshots, lockOwner, clock, logger };
+    const repository = await pool.get(app.repositoryId);
+    return { app, repository, snapshots, timelineFacts, repositoryStore, lockOwner, clock, logger };
   }
 
   async previewRetention(appId: string) {
@@ -173,7 +174,8 @@ export class UseCaseRuns {
   async applyRetention(appId: string): Promise<void> {
     if ((await this.#parts.jobs.active()).some(({ job }) => job.appId === null)) return;
     const preview = await this.previewRetention(appId);
-    if (preview.remove.length > 0) await this.forget(appId, preview.fingerprint, scheduleRequester);
+    if (preview.remove.length + preview.removeWal.length > 0)
+      await this.forget(appId, preview.fingerprint, scheduleRequester);
   }
 
   async check(scope: CheckScope, requestedBy: string): Promise<Job> {
