@@ -45,6 +45,14 @@ export {
   type Manifest,
 } from './manifest.ts';
 export {
+  lsnSchema,
+  walGapReasonSchema,
+  walBlockSchema,
+  type WalGapReason,
+  type WalBlock,
+  type WalSegmentFacts,
+} from './wal-block.ts';
+export {
   appSnapshotSchema,
   snapshotDetailsSchema,
   newSnapshotSchema,
@@ -73,6 +81,27 @@ export {
   type RestoreRequestInput,
   type RestoreRun,
 } from './restore.ts';
+export {
+  recoveryTargetSchema,
+  recoveryDestinationSchema,
+  recoveryRequestSchema,
+  recoveryPlanSchema,
+  recoveryRunSchema,
+  sandboxSchema,
+  verifyRequestSchema,
+  verifyCheckSchema,
+  type RecoveryTarget,
+  type RecoveryDestination,
+  type RecoveryRequest,
+  type RecoveryRequestInput,
+  type RecoveryStep,
+  type RecoveryPlan,
+  type RecoveryRun,
+  type Sandbox,
+  type VerifyRequest,
+  type VerifyRequestInput,
+  type VerifyCheck,
+} from './recovery.ts';
 export {
   jobTypeSchema,
   jobStateSchema,

@@ -66,6 +66,7 @@ export type {
   AddBytesOptions,
   AddedItem,
   AddPathOptions,
+  AddSavedOptions,
   AddStreamOptions,
   AddTarOptions,
   ArchiveOutcome,

@@ -5,6 +5,7 @@ import type { LockOwnerOptions } from '../lock/process-identity.ts';
 import type { Compression } from '../pack/pack-builder.ts';
 import type { Snapshot, SnapshotSummary } from '../snapshot/snapshot.ts';
 import type { ExcludeRules, PageFiles, SelectionRules } from './selection.ts';
+import type { TreeNode } from '../tree/tree-node.ts';
 import type { Comparison, Item, Notice, Problem } from './worker-protocol.ts';
 
 export interface StartArchiveOptions {
@@ -68,6 +69,14 @@ export interface AddStreamOptions {
   readonly sizeBytes?: number | undefined;
   /** Cut every so many bytes instead of by content: a multiple of 512, at most 8 MiB. */
   readonly pageChunkBytes?: number | undefined;
+  /** A file of this repository that the stream is appended to: its content is not read again. */
+  readonly after?: TreeNode | undefined;
+}
+
+export interface AddSavedOptions {
+  readonly target: string;
+  /** As a snapshot of this repository has it; its content has to be there. */
+  readonly node: TreeNode;
 }
 
 export interface AddBytesOptions extends Omit<AddStreamOptions, 'source'> {

@@ -19,6 +19,7 @@ import type {
   AddBytesOptions,
   AddedItem,
   AddPathOptions,
+  AddSavedOptions,
   AddStreamOptions,
   AddTarOptions,
   ArchiveOutcome,
@@ -28,6 +29,7 @@ import type {
   SourceOptions,
   StartArchiveOptions,
 } from './archive-options.ts';
+import { appended, assertStored } from './saved-content.ts';
 import { ArchiveRun } from './archive-run.ts';
 import { added, itemsInSnapshot } from './added-item.ts';
 import { FolderWalk, type DirCounts } from './folder-walk.ts';
@@ -123,7 +125,8 @@ export class ArchiveSession implements AsyncDisposable {
     const components = targetComponents(options.target);
     return this.#input(async () => {
       const counts = noCounts();
-      const { sizeBytes } = options;
+      const { sizeBytes, after: before } = options;
+      if (before) assertStored(this.#repository.index, before, options.target);
       const pageChunkBytes = options.pageChunkBytes === undefined ? 0 : assertPageChunkBytes(options.pageChunkBytes);
       using saver = new StreamSaver(this.#run, { counts, pageChunkBytes });
       if (sizeBytes !== undefined) this.#run.expect({ files: 1, bytes: sizeBytes });
@@ -137,10 +140,24 @@ export class ArchiveSession implements AsyncDisposable {
       assertSize(options.target, { expected: sizeBytes, actual: saved.size });
       const stMode = 0o100000 | ((options.mode ?? 0o644) & 0o7777);
       const node = madeNode('file', { stMode, time: this.#formatTime(options.modifiedAt ?? this.#startedAt) });
-      this.#tree.place(components, { ...node, ...saved, links: 1 });
+      this.#tree.place(components, { ...node, ...appended(before, saved), links: 1 });
       if (sizeBytes === undefined) this.#run.expect({ files: 1, bytes: 0 });
       this.#run.add({ ...noCounts(), filesNew: 1 });
       return added({ ...counts, filesNew: 1, bytes: saved.size }, { dirs: 0 });
+    });
+  }
+
+  /**
+   * Adds a file as an earlier snapshot has it, without reading it. REPOSITORY_DAMAGED when a part of its content is not in the
+   * repository.
+   */
+  addSaved({ target, node }: AddSavedOptions): Promise<AddedItem> {
+    const components = targetComponents(target);
+    return this.#input(async () => {
+      assertStored(this.#repository.index, node, target);
+      this.#tree.place(components, node);
+      this.#run.add({ ...noCounts(), filesUnmodified: 1, bytes: node.size });
+      return added({ ...noCounts(), filesUnmodified: 1, bytes: node.size }, { dirs: 0 });
     });
   }
 

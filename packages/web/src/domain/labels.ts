@@ -33,6 +33,10 @@ export function jobStepText(step: string, jobType: Job['type'], t: Translate): s
   if (name === 'prune-remove') return t('job.step.pruneRemove');
   if (name === 'lock') return t('job.step.lock');
   if (name === 'forget') return t('job.step.forget');
+  if (name === 'restore-base') return t('job.step.restoreBase', { component });
+  if (name === 'replay-wal') return t('job.step.replayWal', { component });
+  if (name === 'swap-data') return t('job.step.swapData', { component });
+  if (name === 'verify') return t('job.step.verifying', { component });
   if (name === 'check' || jobType === 'check') return t('job.step.check');
   if (name === 'prepare' || name === 'plan' || name === 'start') return t('job.step.prepare');
   if (component === '') return step;
