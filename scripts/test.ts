@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { dockerLab, dockerLabVariables, type DockerLab } from '../packages/testing/src/docker-lab.ts';
 import type { TestCounts } from './setup/counts-reporter.ts';
+import { buildCli } from './build-cli.ts';
 import { ensureSystemPackages } from './setup/system-packages.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -18,6 +19,8 @@ async function main(parameters: readonly string[]): Promise<number> {
   const log = (line: string): void => console.log(`set-up: ${line}`);
   const startedAt = performance.now();
   ensureSystemPackages(log);
+  // Tests that spawn the launcher run what users run.
+  if (await buildCli()) log('command line bundled');
   await using lab = await dockerLab({ log });
   log(
     lab.available
