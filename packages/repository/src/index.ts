@@ -61,7 +61,8 @@ export {
   type RecoverResult,
   type Recovery,
 } from './repair/recover.ts';
-export { startArchive, type ArchiveSession } from './archive/archive-session.ts';
+export type { ArchiveSession } from './archive/archive-session.ts';
+export { startArchive } from './archive/start-archive.ts';
 export type {
   AddBytesOptions,
   AddedItem,
