@@ -73,7 +73,8 @@ export class ThreadPool<Job, Result, Event = never> {
   setUp(setup: object, onEvent?: (event: Event) => void): void {
     this.#setup = setup;
     this.#onEvent = onEvent;
-    for (const { worker } of this.#threads) worker.postMessage({ kind: 'setup', setup } satisfies ThreadRequest<Job>);
+    for (const { worker } of this.#threads)
+      worker.postMessage({ kind: 'setup', setup } satisfies ThreadRequest<Job>, []);
   }
 
   /** Threads when all are started. */
@@ -164,7 +165,7 @@ export class ThreadPool<Job, Result, Event = never> {
     const resourceLimits = { maxYoungGenerationSizeMb: youngGenerationMb };
     const worker = new Worker(this.#options.file, { resourceLimits });
     const setup = this.#setup;
-    if (setup) worker.postMessage({ kind: 'setup', setup } satisfies ThreadRequest<Job>);
+    if (setup) worker.postMessage({ kind: 'setup', setup } satisfies ThreadRequest<Job>, []);
     const thread: Thread<Job, Result> = { worker, jobs: new Map(), reserved: 0 };
     worker.on('message', (message: ThreadMessage<Result, Event>) => this.#receive(thread, message));
     worker.on('error', (error) => this.fail(error));
