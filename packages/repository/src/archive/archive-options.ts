@@ -30,6 +30,8 @@ export interface StartArchiveOptions {
   readonly dryRun?: boolean | undefined;
   /** Worker threads; the number of processors, at least 2, when absent. */
   readonly workers?: number | undefined;
+  /** Start them all at once: for inputs of many files. Else as there is work for them. */
+  readonly startsThreads?: boolean | undefined;
   /** How long to wait for a lock that is taken; 0 when absent. */
   readonly lockWaitMs?: number | undefined;
   /** Whose lock it is. */

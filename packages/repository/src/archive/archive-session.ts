@@ -4,10 +4,9 @@
 import { lstatSync } from 'node:fs';
 import { AppError, cancelledError, messageOf, throwIfAborted } from '@varve/base';
 import { pathComponents } from '../filesystem/byte-path.ts';
-import { ExcludePatterns } from '../filesystem/exclude-patterns.ts';
 import { readNode } from '../filesystem/read-node.ts';
 import { isSystemError } from '../filesystem/system-error.ts';
-import { lockRepository, type RepositoryLock } from '../lock/repository-lock.ts';
+import type { RepositoryLock } from '../lock/repository-lock.ts';
 import type { Repository } from '../repository.ts';
 import { findNodeByPath } from '../restore/find-node.ts';
 import type { Snapshot, SnapshotSummary } from '../snapshot/snapshot.ts';
@@ -30,6 +29,7 @@ import type {
   StartArchiveOptions,
 } from './archive-options.ts';
 import { appended, assertStored } from './saved-content.ts';
+import type { ArchiveThreads } from './archive-pool.ts';
 import { ArchiveRun } from './archive-run.ts';
 import { added, itemsInSnapshot } from './added-item.ts';
 import { FolderWalk, type DirCounts } from './folder-walk.ts';
@@ -42,34 +42,7 @@ import { TarSaver } from './tar-saver.ts';
 import { TargetTree } from './target-tree.ts';
 import { noCounts, type Notice, type Problem } from './worker-protocol.ts';
 
-/**
- * Starts a snapshot: takes a shared lock and reads the index. REPOSITORY_LOCKED, REPOSITORY_VERSION_UNSUPPORTED for
- * format 1. Dispose of the session in any case; disposing without a commit aborts it.
- */
-export async function startArchive(repository: Repository, options: StartArchiveOptions = {}): Promise<ArchiveSession> {
-  repository.assertWritable();
-  const { signal } = options;
-  // Patterns that cannot be understood fail here and not in a thread.
-  void new ExcludePatterns(options.excludes ?? []);
-  const lock = options.dryRun
-    ? null
-    : await lockRepository(repository, {
-        ...options.lockOwner,
-        exclusive: false,
-        signal,
-        waitMs: options.lockWaitMs,
-      });
-  try {
-    await repository.loadIndex({ signal });
-    throwIfAborted(signal);
-    return new ArchiveSession(repository, lock, options);
-  } catch (error) {
-    await lock?.release().catch(() => {});
-    throw error;
-  }
-}
-
-/** Made by {@link startArchive}. Targets are absolute paths in the snapshot; missing folders above them are made. */
+/** Made by `startArchive`. Targets are absolute paths in the snapshot; missing folders above them are made. */
 export class ArchiveSession implements AsyncDisposable {
   readonly #repository: Repository;
   readonly #lock: RepositoryLock | null;
@@ -87,12 +60,16 @@ export class ArchiveSession implements AsyncDisposable {
   #isOver = false;
   #ending: Promise<void> | undefined;
 
-  constructor(repository: Repository, lock: RepositoryLock | null, options: StartArchiveOptions) {
+  constructor(
+    repository: Repository,
+    { lock, threads }: { readonly lock: RepositoryLock | null; readonly threads: ArchiveThreads },
+    options: StartArchiveOptions,
+  ) {
     this.#repository = repository;
     this.#lock = lock;
     this.#options = options;
     this.#signal = AbortSignal.any([lock?.signal, options.signal].filter((signal) => signal !== undefined));
-    this.#run = new ArchiveRun({ ...options, repository, signal: this.#signal });
+    this.#run = new ArchiveRun({ ...options, threads, repository, signal: this.#signal });
   }
 
   /** Adds something of this host. ARCHIVE_SOURCE_MISSING when it is not there or cannot be read at all. */
