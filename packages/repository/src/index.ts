@@ -65,6 +65,7 @@ export { startArchive, type ArchiveSession } from './archive/archive-session.ts'
 export type {
   AddBytesOptions,
   AddedItem,
+  AddFolderOptions,
   AddPathOptions,
   AddStreamOptions,
   AddTarOptions,
@@ -74,6 +75,7 @@ export type {
   FinishOptions,
   StartArchiveOptions,
 } from './archive/archive-options.ts';
+export type { LiveFiles } from './archive/live-files.ts';
 export { backupPaths, type BackupOutcome, type BackupPathsOptions } from './archive/backup-paths.ts';
 export type { ParentGroup } from './archive/find-parent.ts';
 export { cacheMark, type ExcludeRules, type FolderMark, type PageFiles } from './archive/selection.ts';
