@@ -29,6 +29,8 @@ import type {
   SnapshotDetails,
   SnapshotFolder,
   StorageCheck,
+  Timeline,
+  TimelineQuery,
   VarveEvent,
   WalCapture,
 } from '@varve/contract';
@@ -103,6 +105,12 @@ export interface Download extends AsyncDisposable {
   readonly content: AsyncIterable<Uint8Array>;
 }
 
+export interface TimelineRequest extends TimelineQuery {
+  /** Lists the repository now. */
+  readonly fresh?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 export interface WaitForJob {
   readonly signal?: AbortSignal | undefined;
   readonly onEvent?: ((event: VarveEvent) => void) | undefined;
@@ -143,6 +151,12 @@ export interface Varve extends AsyncDisposable {
   openDownload(appId: string, name: string, request: DownloadRequest): Promise<Download>;
   /** Runs in this process. APP_BUSY when the app has a job already; its context has `jobId`. */
   startSnapshot(appId: string, input: NewSnapshot, requestedBy: string): Promise<Job>;
+
+  /**
+   * What the app can be brought back to. Answers from what was read of the repository within the last minute unless `fresh`.
+   * APP_NOT_FOUND; the storage's errors.
+   */
+  timeline(appId: string, request?: TimelineRequest): Promise<Timeline>;
 
   /** Looks and changes nothing. */
   planRestore(appId: string, request: RestoreRequest): Promise<RestorePlan>;

@@ -39,6 +39,9 @@ import { loadSecretKey } from './secrets/secret-key.ts';
 import { openSecretStore, type SecretStore } from './secrets/secret-store.ts';
 import { SettingsStore } from './settings/settings-store.ts';
 import { CaptureStore } from './wal-capture/capture-store.ts';
+import { AppTimelines } from './timeline/app-timelines.ts';
+import { FactStore } from './timeline/fact-store.ts';
+import { TimelineFacts } from './timeline/timeline-facts.ts';
 
 export interface Installation extends AsyncDisposable {
   readonly paths: DataPaths;
@@ -66,6 +69,8 @@ export interface Installation extends AsyncDisposable {
   readonly pool: RepositoryPool;
   readonly repositories: Repositories;
   readonly tester: StorageTester;
+  readonly timelineFacts: TimelineFacts;
+  readonly timelines: AppTimelines;
   /** Repairs what dead runs left; see jobs/recovery.ts. */
   readonly recover: (how?: { readonly onlyNew?: boolean }) => Promise<RecoveryReport>;
   /** Sets what is called after each job of this process ended. */
@@ -103,6 +108,7 @@ export async function openInstallation(options: OpenVarveOptions): Promise<Insta
     hostName,
     defaultLocation: paths.repository,
   });
+  const timelineFacts = opened.use(new TimelineFacts({ store: new FactStore(catalogue), clock, logger }));
   const feed = new ChangeFeed({ catalogue, jobs, log });
   opened.defer(() => feed.close());
   const recovery: RecoveryOptions = {
@@ -152,6 +158,8 @@ export async function openInstallation(options: OpenVarveOptions): Promise<Insta
     pool,
     repositories,
     tester: new StorageTester(clock),
+    timelineFacts,
+    timelines: new AppTimelines({ facts: timelineFacts, snapshots }),
     recover: (how) => recover(recovery, how),
     onJobEnded: () => {},
     [Symbol.asyncDispose]: () => parts.disposeAsync(),

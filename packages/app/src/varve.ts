@@ -224,6 +224,12 @@ class OpenVarve implements Varve {
 
   startSnapshot: Varve['startSnapshot'] = (appId, input, requestedBy) => this.#runs.snapshot(appId, input, requestedBy);
 
+  timeline: Varve['timeline'] = async (appId, request = {}) => {
+    const { apps, pool, timelines } = this.#parts;
+    const app = await apps.get(appId);
+    return timelines.read(app, await pool.get(app.repositoryId), request);
+  };
+
   planRestore: Varve['planRestore'] = (appId, request) =>
     this.#runs.planRestore(appId, request, new AbortController().signal);
 
