@@ -1,7 +1,7 @@
 // Builds the WAL blocks and base backups of an imagined cluster, for tests of what is computed from them.
 
 import type { WalBlock } from '@varve/contract';
-import { formatLsn, parseLsn, walSegmentName, type Lsn } from '@varve/postgres';
+import { formatLsn, parseLsn, segmentNameAt, type Lsn } from '@varve/postgres';
 import { baseFacts, type BaseFacts } from '../src/timeline/base-facts.ts';
 import { blockFacts, type BlockFacts } from '../src/timeline/block-facts.ts';
 
@@ -42,7 +42,7 @@ export function walBlock({ from, times, ...change }: BlockShape): WalBlock {
     const lsn = parseLsn(at(from + index));
     const last = shape.last === undefined ? null : clock(shape.last);
     return {
-      name: walSegmentName({ timeline, lsn, segmentSizeBytes: segmentBytes }),
+      name: segmentNameAt({ timeline, lsn }, segmentBytes),
       bytes: shape.bytes ?? segmentBytes,
       commits: shape.commits ?? (shape.last === undefined ? 0 : 2),
       firstCommitAt: shape.first === undefined ? last : clock(shape.first),
