@@ -34,6 +34,7 @@ import type {
   Timeline,
   TimelineQuery,
   VarveEvent,
+  WalCapture,
 } from '@varve/contract';
 
 export interface TestStorage {
@@ -144,6 +145,8 @@ export interface Varve extends AsyncDisposable {
   listSnapshots(appId: string): Promise<AppSnapshot[]>;
   /** By id, unique beginning of an id, or `latest`. SNAPSHOT_NOT_FOUND, SNAPSHOT_AMBIGUOUS. */
   getSnapshot(appId: string, name: string): Promise<SnapshotDetails>;
+  /** How the capture of write-ahead log stands, one for each database that has it on; of all apps when none is named. APP_NOT_FOUND. */
+  listWalCaptures(appId?: string): Promise<WalCapture[]>;
   /** A folder of a snapshot, folders first. PATH_NOT_FOUND; the errors of `getSnapshot`. */
   listSnapshotFolder(appId: string, name: string, request?: FolderRequest): Promise<SnapshotFolder>;
   /** A file, or a folder as an archive. PATH_NOT_FOUND, REPOSITORY_LOCKED; the errors of `getSnapshot`. */

@@ -36,6 +36,7 @@ import { listFolder, openDownload } from './snapshot/browse-snapshot.ts';
 import { capturedDatabase, createPoint, isStored, refuseTakenName } from './timeline/create-point.ts';
 import { scheduleRequester, UseCaseRuns } from './use-case-runs.ts';
 import { varveVersion } from './version.ts';
+import { listCaptures } from './wal-capture/list-captures.ts';
 
 const defaultJobLimit = 50;
 const maxJobLimit = 500;
@@ -202,6 +203,12 @@ class OpenVarve implements Varve {
     const app = await this.#parts.apps.get(appId);
     const snapshot = await snapshots.find(appId, name);
     return { snapshot, manifest: await this.#runs.manifest(await pool.get(app.repositoryId), snapshot.id) };
+  }
+
+  async listWalCaptures(appId?: string) {
+    const { apps, captures, claims, installationId, clock } = this.#parts;
+    const asked = appId === undefined ? await apps.list() : [await apps.get(appId)];
+    return listCaptures({ apps: asked, store: captures, claims, installationId, clock });
   }
 
   listSnapshotFolder: Varve['listSnapshotFolder'] = async (appId, name, request = {}) =>

@@ -52,6 +52,7 @@ export {
   type WalBlock,
   type WalSegmentFacts,
 } from './wal-block.ts';
+export { walCaptureSchema, type WalCapture } from './wal-capture.ts';
 export {
   timelineBranchKindSchema,
   recoverableRangeSchema,

@@ -1,11 +1,12 @@
 export { connectPostgres, PgConnection, type ConnectOptions, type RequestOptions } from './connection/connection.ts';
 export type { QueryResult } from './connection/result-collector.ts';
 export type { AuthenticationMethod } from './connection/authentication.ts';
-export type { TlsMode } from './connection/transport.ts';
+export type { PostgresStream, TlsMode } from './connection/transport.ts';
 export { parsePostgresUrl, type PostgresLocation } from './connection/connection-url.ts';
 export { findPassword, findPasswordInFile, type PasswordQuestion } from './connection/password-file.ts';
 export { formatLsn, lsnFromBigInt, parseLsn, type Lsn } from './lsn.ts';
 export { readServerFacts, type DatabaseSummary, type ServerFacts } from './server-facts.ts';
+export { readServerIdentity, serverIdentityByTool, type ServerIdentity } from './server-identity.ts';
 export { quoteIdentifier, quoteLiteral } from './sql-quoting.ts';
 export { psql, type PsqlOptions } from './logical/psql.ts';
 export { runToEnd, type ToolExit, type ToolRequest, type ToolRun, type ToolRunner } from './logical/tool-runner.ts';
@@ -67,6 +68,13 @@ export {
 } from './wal/timeline-history.ts';
 export { formatUnixMicros } from './wal-reader/wal-time.ts';
 export { createPhysicalSlot, dropSlot, listSlots, readSlot, type SlotFacts } from './replication/slots.ts';
+export {
+  captureObstacles,
+  describeCaptureFacts,
+  readCaptureFacts,
+  type CaptureFacts,
+  type CaptureObstacle,
+} from './replication/capture-readiness.ts';
 export { identifyWalSource, readTimelineHistory, type WalSource } from './replication/cluster.ts';
 export { receiveWal, type ReceiveWalOptions } from './replication/wal-receiver.ts';
 export type { GapReason, WalEvent as WalCaptureEvent, WalProgress } from './replication/wal-events.ts';
@@ -84,3 +92,21 @@ export {
   type StopServerOptions,
 } from './host-server/host-server.ts';
 export { swapDataDirectory, type DataDirectorySwap, type SwapOptions } from './host-server/swap-data-directory.ts';
+export {
+  mayBackUpVolume,
+  startVolumeBackup,
+  type VolumeBackup,
+  type VolumeBackupEnd,
+  type VolumeBackupOptions,
+} from './volume-backup/volume-backup.ts';
+export { findBackupWal, proveBackupWal, type BackupWal, type WalFile } from './volume-backup/backup-wal.ts';
+export { readControlFile, type ControlFile } from './volume-backup/control-file.ts';
+export {
+  initForkSuffix,
+  leftOutOfBackup,
+  linkedFolders,
+  readTablespaceLinks,
+  tablespaceVersionFolder,
+  type LinkedTablespace,
+} from './volume-backup/data-folder.ts';
+export { pageCheckModule } from './volume-backup/page-check-module.ts';

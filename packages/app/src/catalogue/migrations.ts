@@ -123,6 +123,24 @@ const migrations: readonly string[] = [
     WHERE app_id IS NULL AND state IN ('queued', 'running');
   `,
   `
+  -- How each capture of a write-ahead log stands; written by the process that captures.
+  CREATE TABLE wal_captures (
+    app_id TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+    component TEXT NOT NULL,
+    state_json TEXT NOT NULL,
+    updated_at TEXT NOT NULL,
+    PRIMARY KEY (app_id, component)
+  ) STRICT;
+
+  -- Replication slots that were made, until they are dropped: an app may be removed while its server does not answer.
+  CREATE TABLE wal_slots (
+    slot TEXT NOT NULL PRIMARY KEY,
+    component TEXT NOT NULL,
+    app_json TEXT NOT NULL,
+    made_at TEXT NOT NULL
+  ) STRICT;
+  `,
+  `
   CREATE TABLE wal_blocks (
     repository_id TEXT NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
     id TEXT NOT NULL,

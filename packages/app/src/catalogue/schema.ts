@@ -143,6 +143,23 @@ interface ClaimsTable {
   until_ms: number;
 }
 
+interface WalCapturesTable {
+  app_id: string;
+  component: string;
+  /** WalCapture as in the contract. */
+  state_json: string;
+  updated_at: string;
+}
+
+/** Replication slots that were made and not dropped yet. */
+interface WalSlotsTable {
+  slot: string;
+  component: string;
+  /** App as in the contract, as it was when the slot was made: how its database is reached. */
+  app_json: string;
+  made_at: string;
+}
+
 export interface CatalogueSchema {
   settings: SettingsTable;
   repositories: RepositoriesTable;
@@ -157,6 +174,8 @@ export interface CatalogueSchema {
   base_backups: BaseBackupsTable;
   changes: ChangesTable;
   claims: ClaimsTable;
+  wal_captures: WalCapturesTable;
+  wal_slots: WalSlotsTable;
 }
 
 export type JobRow = Selectable<JobsTable>;
