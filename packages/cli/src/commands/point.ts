@@ -2,7 +2,7 @@
 
 import { AppError, isAppError } from '@varve/base';
 import type { Varve } from '@varve/app';
-import { newRestorePointSchema, type MadeRestorePoint } from '@varve/contract';
+import type { MadeRestorePoint } from '@varve/contract';
 import { examples, type AddCommand } from '../command.ts';
 import { parseInput } from '../options/parse-input.ts';
 import { wholeNumber } from '../options/numbers.ts';
@@ -30,6 +30,7 @@ export const addPointCommand: AddCommand = (parent, register) => {
     )
     .addHelpText('after', examples(['Before something risky', 'varve point shop "before import" --wait']));
   register(command, async (session) => {
+    const { newRestorePointSchema } = await import('@varve/contract');
     const { database, wait } = command.opts<Options>();
     const [appId = '', name = ''] = command.args;
     const wanted = { name, ...(database === undefined ? {} : { component: database }) };
