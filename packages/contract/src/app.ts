@@ -58,6 +58,8 @@ export const databaseComponentSchema = z
     binDirectory: absolutePathSchema.optional(),
     /** Databases that are left out. */
     excludes: z.array(z.string().min(1).max(63)).max(1000).default([]),
+    /** Whether the server captures the write-ahead log of it, so that it can be brought back to any second. */
+    wal: z.boolean().optional(),
   })
   .meta({ id: 'DatabaseComponent' });
 export type DatabaseComponent = z.infer<typeof databaseComponentSchema>;
@@ -168,6 +170,7 @@ const newHostDatabaseSchema = z.strictObject({
   readThrough: databaseReadThroughSchema.optional(),
   dataDirectory: absolutePathSchema.optional(),
   binDirectory: absolutePathSchema.optional(),
+  wal: z.boolean().default(false),
 });
 
 /** Adds a discovered Docker app, or one made of folders, databases and checkouts of this host. */
@@ -182,6 +185,8 @@ export const newAppSchema = z
       withoutComponents: z.array(componentNameSchema).default([]),
       /** Git checkouts that are not mounted into any container. */
       code: z.array(absolutePathSchema).default([]),
+      /** Capture the write-ahead log of its databases. */
+      wal: z.boolean().default(false),
       policy: policySchema.prefault({}),
     }),
     z.strictObject({

@@ -11,7 +11,7 @@ export type { BlobType, PackedBlob } from './pack/blob-type.ts';
 export type { Snapshot, SnapshotSummary } from './snapshot/snapshot.ts';
 export { matchesFilter, type SnapshotFilter } from './snapshot/find-snapshot.ts';
 export { groupSnapshots, parseGroupBy, type GroupField, type SnapshotGroup } from './snapshot/snapshot-groups.ts';
-export type { KeyDerivation } from './store/key-file.ts';
+export type { KeyDerivation } from './crypto/scrypt.ts';
 export {
   lockRepository,
   removeDeadLocks,
@@ -61,12 +61,14 @@ export {
   type RecoverResult,
   type Recovery,
 } from './repair/recover.ts';
-export { startArchive, type ArchiveSession } from './archive/archive-session.ts';
+export type { ArchiveSession } from './archive/archive-session.ts';
+export { startArchive } from './archive/start-archive.ts';
 export type {
   AddBytesOptions,
   AddedItem,
   AddFolderOptions,
   AddPathOptions,
+  AddSavedOptions,
   AddStreamOptions,
   AddTarOptions,
   ArchiveOutcome,

@@ -49,7 +49,7 @@ export async function findBackupWal(folder: string, wal: BackupWal): Promise<Wal
   for (const name of await readdir(folder)) {
     if (!historyName.test(name)) continue;
     const path = join(folder, name);
-    parseTimelineHistory(await readFile(path));
+    parseTimelineHistory(await readFile(path), Number.parseInt(name, 16));
     files.push({ name, path, sizeBytes: (await stat(path)).size });
   }
   return files;

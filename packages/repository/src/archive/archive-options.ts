@@ -6,6 +6,7 @@ import type { Compression } from '../pack/pack-builder.ts';
 import type { Snapshot, SnapshotSummary } from '../snapshot/snapshot.ts';
 import type { LiveFiles } from './live-files.ts';
 import type { ExcludeRules, PageFiles, SelectionRules } from './selection.ts';
+import type { TreeNode } from '../tree/tree-node.ts';
 import type { Comparison, Item, Notice, Problem } from './worker-protocol.ts';
 
 export interface StartArchiveOptions {
@@ -30,6 +31,8 @@ export interface StartArchiveOptions {
   readonly dryRun?: boolean | undefined;
   /** Worker threads; the number of processors, at least 2, when absent. */
   readonly workers?: number | undefined;
+  /** Start them all at once: for inputs of many files. Else as there is work for them. */
+  readonly startsThreads?: boolean | undefined;
   /** How long to wait for a lock that is taken; 0 when absent. */
   readonly lockWaitMs?: number | undefined;
   /** Whose lock it is. */
@@ -87,6 +90,14 @@ export interface AddStreamOptions {
   readonly sizeBytes?: number | undefined;
   /** Cut every so many bytes instead of by content: a multiple of 512, at most 8 MiB. */
   readonly pageChunkBytes?: number | undefined;
+  /** A file of this repository that the stream is appended to: its content is not read again. */
+  readonly after?: TreeNode | undefined;
+}
+
+export interface AddSavedOptions {
+  readonly target: string;
+  /** As a snapshot of this repository has it; its content has to be there. */
+  readonly node: TreeNode;
 }
 
 export interface AddBytesOptions extends Omit<AddStreamOptions, 'source'> {
