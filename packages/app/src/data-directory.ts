@@ -21,6 +21,8 @@ export interface DataPaths {
   readonly repository: string;
   /** What can be fetched from the repositories again. */
   readonly cache: string;
+  /** Captured write-ahead log on its way into the repository, by app and component. */
+  readonly wal: string;
 }
 
 /**
@@ -49,6 +51,7 @@ function dataPaths(directory: string): DataPaths {
     running: join(directory, 'running'),
     repository: join(directory, 'repository'),
     cache: join(directory, 'cache'),
+    wal: join(directory, 'wal'),
   };
 }
 

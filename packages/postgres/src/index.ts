@@ -93,3 +93,21 @@ export {
   type StopServerOptions,
 } from './host-server/host-server.ts';
 export { swapDataDirectory, type DataDirectorySwap, type SwapOptions } from './host-server/swap-data-directory.ts';
+export {
+  mayBackUpVolume,
+  startVolumeBackup,
+  type VolumeBackup,
+  type VolumeBackupEnd,
+  type VolumeBackupOptions,
+} from './volume-backup/volume-backup.ts';
+export { findBackupWal, proveBackupWal, type BackupWal, type WalFile } from './volume-backup/backup-wal.ts';
+export { readControlFile, type ControlFile } from './volume-backup/control-file.ts';
+export {
+  initForkSuffix,
+  leftOutOfBackup,
+  linkedFolders,
+  readTablespaceLinks,
+  tablespaceVersionFolder,
+  type LinkedTablespace,
+} from './volume-backup/data-folder.ts';
+export { pageCheckModule } from './volume-backup/page-check-module.ts';
