@@ -7,7 +7,13 @@ import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { parseLsn, type Lsn } from '@varve/postgres';
 import { checkRepository } from '@varve/repository';
-import { expectResticCheck, findPostgresBinaries, resticAvailable, startPostgres, type PostgresServer } from '@varve/testing';
+import {
+  expectResticCheck,
+  findPostgresBinaries,
+  resticAvailable,
+  startPostgres,
+  type PostgresServer,
+} from '@varve/testing';
 import { describe, expect, test } from 'vitest';
 import { openVarve } from '../src/index.ts';
 import { addCapturedApp, connect, query, reachCommit, readArchive, withRepository } from './capture-fixture.ts';
@@ -19,14 +25,17 @@ const binaries = await findPostgresBinaries();
 const tested = process.env['VARVE_TEST_POSTGRES'] === undefined ? binaries.slice(0, 1) : binaries;
 
 /** A client that commits all the time and notes each commit that was acknowledged, with the end of the log behind it. */
-function keepLedger(server: PostgresServer): { readonly entries: Map<number, Lsn>; readonly stop: () => Promise<void> } {
+function keepLedger(server: PostgresServer): {
+  readonly entries: Map<number, Lsn>;
+  readonly stop: () => Promise<void>;
+} {
   const entries = new Map<number, Lsn>();
   let isStopped = false;
   const done = (async () => {
     await using connection = await connect(server);
     while (!isStopped) {
       const results = await connection.query(
-        "begin; insert into ledger select txid_current(), repeat(md5(random()::text), 60) from generate_series(1, 10); commit; select max(xid), pg_current_wal_flush_lsn() from ledger",
+        'begin; insert into ledger select txid_current(), repeat(md5(random()::text), 60) from generate_series(1, 10); commit; select max(xid), pg_current_wal_flush_lsn() from ledger',
       );
       const [xid, lsn] = results.at(-1)?.rows[0] ?? [];
       entries.set(Number(xid), parseLsn(lsn ?? ''));
