@@ -41,6 +41,11 @@ export const errorCodes = {
   RESTORE_PLAN_STALE: { exit: 2, http: 409 },
   RESTORE_FAILED: { exit: 1, http: 500 },
   RETENTION_PLAN_STALE: { exit: 2, http: 409 },
+  RECOVERY_UNREACHABLE: { exit: 4, http: 422 },
+  RECOVERY_POINT_AMBIGUOUS: { exit: 2, http: 409 },
+  RECOVERY_FAILED: { exit: 8, http: 500 },
+  SANDBOX_NOT_FOUND: { exit: 4, http: 404 },
+  VERIFY_FAILED: { exit: 8, http: 500 },
 
   DOCKER_UNREACHABLE: { exit: 7, http: 502 },
   DOCKER_REQUEST_FAILED: { exit: 7, http: 502 },

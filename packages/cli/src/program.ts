@@ -17,6 +17,7 @@ import { addRecoveryKitCommand } from './commands/recovery-kit.ts';
 import { addRepoCommands } from './commands/repo/index.ts';
 import { addRestoreCommand } from './commands/restore.ts';
 import { addServerCommand } from './commands/server.ts';
+import { addSettingsCommands } from './commands/settings/index.ts';
 import { addSnapshotCommand } from './commands/snapshot.ts';
 import { addSnapshotsCommand } from './commands/snapshots.ts';
 import { addWalCommands } from './commands/wal/index.ts';
@@ -70,6 +71,7 @@ export function buildProgram(options: { io: Io; signal: AbortSignal; onResult: (
   addCheckCommand(program, register);
   addJobsCommand(program, register);
   addAlertsCommand(program, register);
+  addSettingsCommands(program, register);
   addConnectCommand(program, register);
   addRecoveryKitCommand(program, register);
   addRepoCommands(program, register);

@@ -83,6 +83,27 @@ export {
   type RestoreRun,
 } from './restore.ts';
 export {
+  recoveryTargetSchema,
+  recoveryDestinationSchema,
+  recoveryRequestSchema,
+  recoveryPlanSchema,
+  recoveryRunSchema,
+  sandboxSchema,
+  verifyRequestSchema,
+  verifyCheckSchema,
+  type RecoveryTarget,
+  type RecoveryDestination,
+  type RecoveryRequest,
+  type RecoveryRequestInput,
+  type RecoveryStep,
+  type RecoveryPlan,
+  type RecoveryRun,
+  type Sandbox,
+  type VerifyRequest,
+  type VerifyRequestInput,
+  type VerifyCheck,
+} from './recovery.ts';
+export {
   jobTypeSchema,
   jobStateSchema,
   jobProgressSchema,

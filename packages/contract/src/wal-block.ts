@@ -16,7 +16,8 @@ export const walGapReasonSchema = z
   .meta({ id: 'WalGapReason' });
 export type WalGapReason = z.infer<typeof walGapReasonSchema>;
 
-const timelineNumberSchema = z.number().int().min(1).max(0xffff_ffff);
+/** Timelines are numbered from 1 on. */
+export const timelineNumberSchema = z.number().int().min(1).max(0xffff_ffff);
 
 const walSegmentFactsSchema = z.object({
   /** 24 hexadecimal digits; the file is `/wal/<name>`, or `/wal/<name>.partial` while it is shorter than a segment. */

@@ -1,11 +1,12 @@
 export { connectPostgres, PgConnection, type ConnectOptions, type RequestOptions } from './connection/connection.ts';
 export type { QueryResult } from './connection/result-collector.ts';
 export type { AuthenticationMethod } from './connection/authentication.ts';
-export type { TlsMode } from './connection/transport.ts';
+export type { PostgresStream, TlsMode } from './connection/transport.ts';
 export { parsePostgresUrl, type PostgresLocation } from './connection/connection-url.ts';
 export { findPassword, findPasswordInFile, type PasswordQuestion } from './connection/password-file.ts';
 export { formatLsn, lsnFromBigInt, parseLsn, type Lsn } from './lsn.ts';
 export { readServerFacts, type DatabaseSummary, type ServerFacts } from './server-facts.ts';
+export { readServerIdentity, serverIdentityByTool, type ServerIdentity } from './server-identity.ts';
 export { quoteIdentifier, quoteLiteral } from './sql-quoting.ts';
 export { runToEnd, type ToolExit, type ToolRequest, type ToolRun, type ToolRunner } from './logical/tool-runner.ts';
 export { findHostTool, hostToolRunner, type HostToolRunnerOptions } from './logical/host-tool-runner.ts';
@@ -45,16 +46,17 @@ export {
 export { WalReader, type WalReaderStart, type WalReaderState } from './wal-reader/wal-reader.ts';
 export type { WalIdentity } from './wal-reader/page-check.ts';
 export type { WalEnd, WalEndReason } from './wal-reader/wal-end.ts';
-export type { WalEvent, WalMajor, WalParameters } from './wal-reader/wal-event.ts';
-export { readWalFileHeader, type WalFileHeader } from './wal-reader/page-header.ts';
+export type { WalEvent, WalParameters } from './wal-reader/wal-event.ts';
+export { readWalFileHeader, type WalFileHeader, type WalMajor } from './wal/page-header.ts';
 export {
   historyFileName,
   isSegmentSize,
   parseWalFileName,
+  segmentNameAt,
   segmentStart,
-  walSegmentName,
   type WalFileName,
-} from './wal-reader/segment-name.ts';
+  type WalPosition,
+} from './wal/segments.ts';
 export {
   formatTimelineHistory,
   parseTimelineHistory,
@@ -62,16 +64,22 @@ export {
   timelineAt,
   type RecoveryPath,
   type TimelineHistory,
-} from './wal-reader/timeline-history.ts';
+} from './wal/timeline-history.ts';
 export { formatUnixMicros } from './wal-reader/wal-time.ts';
 export { createPhysicalSlot, dropSlot, listSlots, readSlot, type SlotFacts } from './replication/slots.ts';
+export {
+  captureObstacles,
+  describeCaptureFacts,
+  readCaptureFacts,
+  type CaptureFacts,
+  type CaptureObstacle,
+} from './replication/capture-readiness.ts';
 export { identifyWalSource, readTimelineHistory, type WalSource } from './replication/cluster.ts';
 export { receiveWal, type ReceiveWalOptions } from './replication/wal-receiver.ts';
 export type { GapReason, WalEvent as WalCaptureEvent, WalProgress } from './replication/wal-events.ts';
 export { WalSpool, type WalSpoolOptions } from './replication/spool/wal-spool.ts';
 export type { SpoolBlock } from './replication/spool/spool-space.ts';
 export { listSegments, readSpoolState, type SpoolSegment, type SpoolState } from './replication/spool/spool-folder.ts';
-export { segmentNameAt, type WalPosition } from './wal/segments.ts';
 export { readPgControl, type PgControl } from './host-server/pg-control.ts';
 export {
   serverStatus,

@@ -45,7 +45,7 @@ export interface AppFacts {
 function failedJobAlert(job: Job, app: App | undefined, now: Date): WantedAlert[] {
   if (job.state !== 'failed') return [];
   const endedMs = Date.parse(job.finishedAt ?? job.createdAt);
-  if (job.type === 'restore' && now.getTime() - endedMs > restoreNewsMs) return [];
+  if ((job.type === 'restore' || job.type === 'recovery') && now.getTime() - endedMs > restoreNewsMs) return [];
   return [
     {
       code: 'job-failed',
