@@ -12,7 +12,7 @@ const secondMs = 1000;
 const hourMs = 3_600_000;
 const scheduleIntervalMs = 5 * secondMs;
 const alertIntervalMs = 30 * secondMs;
-const captureIntervalMs = 5 * secondMs;
+const captureIntervalMs = 2 * secondMs;
 const repairIntervalMs = 15 * secondMs;
 /** Things that could not be started (an Engine that is down) are tried again this often. */
 const repairAgainIntervalMs = 5 * 60 * secondMs;

@@ -34,12 +34,14 @@ export interface CaptureSupervisorOptions {
 }
 
 const claimMs = 60_000;
+const claimAgainMs = 20_000;
 /** How a capture stands is written so often at least while nothing happens. */
 const saveIntervalMs = 30_000;
 
 interface Running {
   wanted: CapturedDatabase;
   readonly capture: DatabaseCapture;
+  claimedAtMs: number;
   isNews: boolean;
   savedAtMs: number;
   savedText: string;
@@ -99,8 +101,23 @@ export class CaptureSupervisor implements AsyncDisposable {
       clock,
       logger,
     });
-    this.#running.set(key, { wanted, capture, isNews: true, savedAtMs: 0, savedText: '' });
+    this.#running.set(key, {
+      wanted,
+      capture,
+      claimedAtMs: clock.now().getTime(),
+      isNews: true,
+      savedAtMs: 0,
+      savedText: '',
+    });
     logger.info('capturing WAL', { ...owner, slot });
+  }
+
+  /** False when another process has taken it: this one was suspended for long. */
+  async #keepClaim(key: string, running: Running): Promise<boolean> {
+    const nowMs = this.#options.clock.now().getTime();
+    if (nowMs >= running.claimedAtMs && nowMs - running.claimedAtMs < claimAgainMs) return true;
+    running.claimedAtMs = nowMs;
+    return this.#options.claims.take(key, claimMs);
   }
 
   async #end(key: string, running: Running): Promise<void> {
