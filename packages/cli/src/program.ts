@@ -16,6 +16,7 @@ import { addPruneCommand } from './commands/prune.ts';
 import { addRecoveryKitCommand } from './commands/recovery-kit.ts';
 import { addRepoCommands } from './commands/repo/index.ts';
 import { addRestoreCommand } from './commands/restore.ts';
+import { addSandboxCommands } from './commands/sandbox/index.ts';
 import { addServerCommand } from './commands/server.ts';
 import { addSettingsCommands } from './commands/settings/index.ts';
 import { addSnapshotCommand } from './commands/snapshot.ts';
@@ -66,6 +67,7 @@ export function buildProgram(options: { io: Io; signal: AbortSignal; onResult: (
   addLsCommand(program, register);
   addDownloadCommand(program, register);
   addRestoreCommand(program, register);
+  addSandboxCommands(program, register);
   addForgetCommand(program, register);
   addPruneCommand(program, register);
   addCheckCommand(program, register);
