@@ -23,6 +23,8 @@ export interface DataPaths {
   readonly recoveries: string;
   /** What can be fetched from the repositories again. */
   readonly cache: string;
+  /** Captured write-ahead log on its way into the repository, by app and component. */
+  readonly wal: string;
 }
 
 /**
@@ -52,6 +54,7 @@ function dataPaths(directory: string): DataPaths {
     repository: join(directory, 'repository'),
     recoveries: join(directory, 'recoveries'),
     cache: join(directory, 'cache'),
+    wal: join(directory, 'wal'),
   };
 }
 

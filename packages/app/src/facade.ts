@@ -33,7 +33,10 @@ import type {
   SnapshotDetails,
   SnapshotFolder,
   StorageCheck,
+  Timeline,
+  TimelineQuery,
   VarveEvent,
+  WalCapture,
 } from '@varve/contract';
 
 export interface TestStorage {
@@ -106,6 +109,12 @@ export interface Download extends AsyncDisposable {
   readonly content: AsyncIterable<Uint8Array>;
 }
 
+export interface TimelineRequest extends TimelineQuery {
+  /** Lists the repository now. */
+  readonly fresh?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 export interface WaitForJob {
   readonly signal?: AbortSignal | undefined;
   readonly onEvent?: ((event: VarveEvent) => void) | undefined;
@@ -138,12 +147,20 @@ export interface Varve extends AsyncDisposable {
   listSnapshots(appId: string): Promise<AppSnapshot[]>;
   /** By id, unique beginning of an id, or `latest`. SNAPSHOT_NOT_FOUND, SNAPSHOT_AMBIGUOUS. */
   getSnapshot(appId: string, name: string): Promise<SnapshotDetails>;
+  /** How the capture of write-ahead log stands, one for each database that has it on; of all apps when none is named. APP_NOT_FOUND. */
+  listWalCaptures(appId?: string): Promise<WalCapture[]>;
   /** A folder of a snapshot, folders first. PATH_NOT_FOUND; the errors of `getSnapshot`. */
   listSnapshotFolder(appId: string, name: string, request?: FolderRequest): Promise<SnapshotFolder>;
   /** A file, or a folder as an archive. PATH_NOT_FOUND, REPOSITORY_LOCKED; the errors of `getSnapshot`. */
   openDownload(appId: string, name: string, request: DownloadRequest): Promise<Download>;
   /** Runs in this process. APP_BUSY when the app has a job already; its context has `jobId`. */
   startSnapshot(appId: string, input: NewSnapshot, requestedBy: string): Promise<Job>;
+
+  /**
+   * What the app can be brought back to. Answers from what was read of the repository within the last minute unless `fresh`.
+   * APP_NOT_FOUND; the storage's errors.
+   */
+  timeline(appId: string, request?: TimelineRequest): Promise<Timeline>;
 
   /** Looks and changes nothing. */
   planRestore(appId: string, request: RestoreRequest): Promise<RestorePlan>;

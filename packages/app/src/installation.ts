@@ -23,6 +23,7 @@ import { prepareDataDirectory, type DataPaths } from './data-directory.ts';
 import { DockerConnection } from './docker-connection.ts';
 import type { OpenVarveOptions } from './facade.ts';
 import { loadInstallationId, lockOwnerOf, RunningProcess } from './installation-identity.ts';
+import { Claims } from './jobs/claims.ts';
 import { ChangeFeed } from './jobs/change-feed.ts';
 import { JobEngine } from './jobs/job-engine.ts';
 import { JobLog } from './jobs/job-log.ts';
@@ -39,12 +40,17 @@ import { StorageTester } from './repositories/test-storage.ts';
 import { loadSecretKey } from './secrets/secret-key.ts';
 import { openSecretStore, type SecretStore } from './secrets/secret-store.ts';
 import { SettingsStore } from './settings/settings-store.ts';
+import { CaptureStore } from './wal-capture/capture-store.ts';
+import { AppTimelines } from './timeline/app-timelines.ts';
+import { FactStore } from './timeline/fact-store.ts';
+import { TimelineFacts } from './timeline/timeline-facts.ts';
 
 export interface Installation extends AsyncDisposable {
   readonly paths: DataPaths;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly hostName: string;
+  readonly installationId: string;
   /** For every lock that is taken in a repository. */
   readonly lockOwner: LockOwnerOptions;
   readonly docker: DockerConnection;
@@ -54,6 +60,8 @@ export interface Installation extends AsyncDisposable {
   readonly apps: AppStore;
   readonly snapshots: SnapshotStore;
   readonly jobs: JobStore;
+  readonly claims: Claims;
+  readonly captures: CaptureStore;
   readonly log: JobLog;
   readonly feed: ChangeFeed;
   readonly engine: JobEngine;
@@ -64,6 +72,8 @@ export interface Installation extends AsyncDisposable {
   readonly repositories: Repositories;
   readonly tester: StorageTester;
   readonly recoveries: RecoveryRecords;
+  readonly timelineFacts: TimelineFacts;
+  readonly timelines: AppTimelines;
   /** Repairs what dead runs left; see jobs/recovery.ts. */
   readonly recover: (how?: { readonly onlyNew?: boolean }) => Promise<RecoveryReport>;
   /** Sets what is called after each job of this process ended. */
@@ -83,7 +93,8 @@ export async function openInstallation(options: OpenVarveOptions): Promise<Insta
   const catalogue = opened.use(openCatalogue(paths.catalogue));
   const settings = new SettingsStore({ catalogue, secrets });
   const hostName = await settings.hostName(options.hostName ?? hostname());
-  const lockOwner = lockOwnerOf({ id: await loadInstallationId(paths.installationId), hostName, running });
+  const installationId = await loadInstallationId(paths.installationId);
+  const lockOwner = lockOwnerOf({ id: installationId, hostName, running });
   const apps = new AppStore(catalogue);
   const shared = { catalogue, clock };
   const snapshots = new SnapshotStore(shared);
@@ -101,6 +112,7 @@ export async function openInstallation(options: OpenVarveOptions): Promise<Insta
     defaultLocation: paths.repository,
   });
   const recoveries = new RecoveryRecords(paths.recoveries);
+  const timelineFacts = opened.use(new TimelineFacts({ store: new FactStore(catalogue), clock, logger }));
   const feed = new ChangeFeed({ catalogue, jobs, log });
   opened.defer(() => feed.close());
   const recovery: RecoveryOptions = {
@@ -130,6 +142,7 @@ export async function openInstallation(options: OpenVarveOptions): Promise<Insta
     clock,
     logger,
     hostName,
+    installationId,
     lockOwner,
     docker,
     catalogue,
@@ -138,6 +151,8 @@ export async function openInstallation(options: OpenVarveOptions): Promise<Insta
     apps,
     snapshots,
     jobs,
+    claims: new Claims({ ...shared, owner: recovery.owner }),
+    captures: new CaptureStore(shared),
     log,
     feed,
     engine,
@@ -148,6 +163,8 @@ export async function openInstallation(options: OpenVarveOptions): Promise<Insta
     repositories,
     tester: new StorageTester(clock),
     recoveries,
+    timelineFacts,
+    timelines: new AppTimelines({ facts: timelineFacts, snapshots }),
     recover: (how) => recover(recovery, how),
     onJobEnded: () => {},
     [Symbol.asyncDispose]: () => parts.disposeAsync(),

@@ -36,6 +36,7 @@ import { listFolder, openDownload } from './snapshot/browse-snapshot.ts';
 import { promoteSandbox, removeSandbox, sandboxOf, type SandboxContext } from './recovery/sandboxes.ts';
 import { scheduleRequester, UseCaseRuns } from './use-case-runs.ts';
 import { varveVersion } from './version.ts';
+import { listCaptures } from './wal-capture/list-captures.ts';
 
 const defaultJobLimit = 50;
 const maxJobLimit = 500;
@@ -202,6 +203,12 @@ class OpenVarve implements Varve {
     return { snapshot, manifest: await this.#runs.manifest(await pool.get(app.repositoryId), snapshot.id) };
   }
 
+  async listWalCaptures(appId?: string) {
+    const { apps, captures, claims, installationId, clock } = this.#parts;
+    const asked = appId === undefined ? await apps.list() : [await apps.get(appId)];
+    return listCaptures({ apps: asked, store: captures, claims, installationId, clock });
+  }
+
   listSnapshotFolder: Varve['listSnapshotFolder'] = async (appId, name, request = {}) =>
     listFolder({ ...(await this.#browsing(appId, name, request.signal)), request });
 
@@ -217,6 +224,12 @@ class OpenVarve implements Varve {
   }
 
   startSnapshot: Varve['startSnapshot'] = (appId, input, requestedBy) => this.#runs.snapshot(appId, input, requestedBy);
+
+  timeline: Varve['timeline'] = async (appId, request = {}) => {
+    const { apps, pool, timelines } = this.#parts;
+    const app = await apps.get(appId);
+    return timelines.read(app, await pool.get(app.repositoryId), request);
+  };
 
   planRestore: Varve['planRestore'] = (appId, request) =>
     this.#runs.planRestore(appId, request, new AbortController().signal);

@@ -1,6 +1,7 @@
 // The room's surface in one object: an open engine. Every method maps the engine's errors to AppErrors with DOCKER_ codes
 // and takes `signal` where it waits. Holds no state but the connection.
 
+import type { Duplex } from 'node:stream';
 import type { ContainerInspectInfo } from 'dockerode';
 import { readArchive, writeArchive } from './archive.ts';
 import { composeUp, type ComposeUpOptions } from './compose-cli.ts';
@@ -18,6 +19,7 @@ import {
 import { inspectContainer, inspectProject, inspectRaw, listProjects, type DockerProject } from './discovery.ts';
 import { endpointUrl } from './endpoint.ts';
 import { collectExec, execInContainer, execOutput } from './exec.ts';
+import { openExecStream } from './exec-stream.ts';
 import type { CollectedResult, CollectOptions, ExecOptions, ExecProcess, ExecResult } from './exec-types.ts';
 import { waitHealthy, type WaitHealthyOptions } from './health.ts';
 import {
@@ -112,6 +114,10 @@ export class DockerEngine {
 
   execOutput(containerId: string, options: ExecOptions): AsyncGenerator<Uint8Array, ExecResult, void> {
     return execOutput(this.#connection, containerId, options);
+  }
+
+  execStream(containerId: string, options: Omit<ExecOptions, 'stdin'>): Promise<Duplex> {
+    return openExecStream(this.#connection, containerId, options);
   }
 
   readArchive(containerId: string, path: string, options: ScopeOptions = {}): AsyncGenerator<Uint8Array, void, void> {

@@ -1,11 +1,12 @@
 export { connectPostgres, PgConnection, type ConnectOptions, type RequestOptions } from './connection/connection.ts';
 export type { QueryResult } from './connection/result-collector.ts';
 export type { AuthenticationMethod } from './connection/authentication.ts';
-export type { TlsMode } from './connection/transport.ts';
+export type { PostgresStream, TlsMode } from './connection/transport.ts';
 export { parsePostgresUrl, type PostgresLocation } from './connection/connection-url.ts';
 export { findPassword, findPasswordInFile, type PasswordQuestion } from './connection/password-file.ts';
 export { formatLsn, lsnFromBigInt, parseLsn, type Lsn } from './lsn.ts';
 export { readServerFacts, type DatabaseSummary, type ServerFacts } from './server-facts.ts';
+export { readServerIdentity, serverIdentityByTool, type ServerIdentity } from './server-identity.ts';
 export { quoteIdentifier, quoteLiteral } from './sql-quoting.ts';
 export { runToEnd, type ToolExit, type ToolRequest, type ToolRun, type ToolRunner } from './logical/tool-runner.ts';
 export { findHostTool, hostToolRunner, type HostToolRunnerOptions } from './logical/host-tool-runner.ts';
@@ -66,6 +67,13 @@ export {
 } from './wal/timeline-history.ts';
 export { formatUnixMicros, parseUnixMicros } from './wal-reader/wal-time.ts';
 export { createPhysicalSlot, dropSlot, listSlots, readSlot, type SlotFacts } from './replication/slots.ts';
+export {
+  captureObstacles,
+  describeCaptureFacts,
+  readCaptureFacts,
+  type CaptureFacts,
+  type CaptureObstacle,
+} from './replication/capture-readiness.ts';
 export { identifyWalSource, readTimelineHistory, type WalSource } from './replication/cluster.ts';
 export { receiveWal, type ReceiveWalOptions } from './replication/wal-receiver.ts';
 export type { GapReason, WalEvent as WalCaptureEvent, WalProgress } from './replication/wal-events.ts';
@@ -105,3 +113,21 @@ export { largestSizes, recoverySettings } from './recovery/recovery-settings.ts'
 export { restoreCommand } from './recovery/fetch-script.ts';
 export { finishDataFolder, prepareDataFolder, settingIn, type FileOwner } from './recovery/prepare-data-folder.ts';
 export { WalExchange, type WalFileSource } from './recovery/wal-exchange.ts';
+export {
+  mayBackUpVolume,
+  startVolumeBackup,
+  type VolumeBackup,
+  type VolumeBackupEnd,
+  type VolumeBackupOptions,
+} from './volume-backup/volume-backup.ts';
+export { findBackupWal, proveBackupWal, type BackupWal, type WalFile } from './volume-backup/backup-wal.ts';
+export { readControlFile, type ControlFile } from './volume-backup/control-file.ts';
+export {
+  initForkSuffix,
+  leftOutOfBackup,
+  linkedFolders,
+  readTablespaceLinks,
+  tablespaceVersionFolder,
+  type LinkedTablespace,
+} from './volume-backup/data-folder.ts';
+export { pageCheckModule } from './volume-backup/page-check-module.ts';

@@ -3,6 +3,7 @@
 import { AppError, isAppError, systemClock, throwIfAborted, type Clock, type Secret } from '@varve/base';
 import type { Storage } from '@varve/storage';
 import { MasterKey } from './crypto/master-key.ts';
+import type { KeyDerivation } from './crypto/scrypt.ts';
 import { UnitCipher } from './crypto/unit-cipher.ts';
 import type { Engine } from './native/engine.ts';
 import { loadEngine } from './native/load-engine.ts';
@@ -10,7 +11,7 @@ import { Repository } from './repository.ts';
 import type { DigestStore } from './snapshot/snapshot-digest.ts';
 import { decodeConfig, encodeConfig, newConfig, type RepositoryConfig } from './store/config.ts';
 import { systemIdentity } from './store/identity.ts';
-import { createKeyFile, loadKeyFile, openKeyFile, type KeyDerivation } from './store/key-file.ts';
+import { createKeyFile, loadKeyFile, openKeyFile } from './store/key-file.ts';
 
 export interface OpenRepositoryOptions {
   /** Stays open when the repository is disposed of: who opens it closes it. */

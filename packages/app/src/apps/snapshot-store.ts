@@ -90,6 +90,17 @@ export class SnapshotStore {
     return rows.map(parse);
   }
 
+  /** Those of a time, both ends included; oldest first. */
+  async between(
+    appId: string,
+    { from, to }: { readonly from?: string | undefined; readonly to?: string | undefined },
+  ): Promise<AppSnapshot[]> {
+    let query = this.#catalogue.queries.selectFrom('snapshots').select('snapshot_json').where('app_id', '=', appId);
+    if (from !== undefined) query = query.where('time', '>=', new Date(from).toISOString());
+    if (to !== undefined) query = query.where('time', '<=', new Date(to).toISOString());
+    return (await query.orderBy('time').orderBy('id').execute()).map(parse);
+  }
+
   /** By id, unique beginning of an id, or `latest`. SNAPSHOT_NOT_FOUND, SNAPSHOT_AMBIGUOUS. */
   async find(appId: string, name: string): Promise<AppSnapshot> {
     let query = this.#catalogue.queries

@@ -16,6 +16,8 @@ export interface CommitBlock {
   readonly block: WalBlock;
   /** The version that this one continues; null for a new block. */
   readonly previous: StoredBlock | null;
+  /** For a new block: one that stays, and that has the beginning of the first segment already. */
+  readonly before?: StoredBlock | undefined;
   /** New bytes: of segments of the block, each from where its previous version ends (0 when there was none). */
   readonly appended: readonly { readonly name: string; readonly source: AsyncIterable<Uint8Array> }[];
   /** All history files that the block names. */
@@ -33,17 +35,18 @@ export interface CommitBlock {
  */
 export async function commitBlock(repository: Repository, commit: CommitBlock): Promise<StoredBlock> {
   const { block, previous, signal } = commit;
+  const known = previous ?? commit.before;
   await using session = await startArchive(repository, {
     signal,
     lockWaitMs,
     lockOwner: commit.lockOwner,
     workers: 1,
   });
-  const before = new Map(previous?.block.segments.map(({ name, bytes }) => [name, bytes]));
+  const before = new Map(known?.block.segments.map(({ name, bytes }) => [name, bytes]));
   const sources = new Map(commit.appended.map(({ name, source }) => [name, source]));
   for (const { name, bytes } of block.segments) {
     const savedBytes = before.get(name);
-    const node = previous && savedBytes !== undefined ? await savedNode(repository, previous, name, signal) : undefined;
+    const node = known && savedBytes !== undefined ? await savedNode(repository, known, name, signal) : undefined;
     const target = segmentPath(name, bytes === block.segmentBytes);
     const source = sources.get(name);
     if (source === undefined && node) await session.addSaved({ target, node });

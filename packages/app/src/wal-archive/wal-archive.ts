@@ -35,16 +35,19 @@ export class WalArchive {
   readonly #repository: Repository;
   /** By system id, then in the order of the log: timeline, position. */
   readonly blocks: readonly StoredBlock[];
+  /** Versions of blocks that a longer one has taken the place of, and that a crash left. */
+  readonly replaced: readonly StoredBlock[];
   /** Blocks that are there and cannot be read. */
   readonly unreadable: readonly { readonly snapshotId: string; readonly error: AppError }[];
 
   private constructor(
     repository: Repository,
-    blocks: readonly StoredBlock[],
+    blocks: ReturnType<typeof tellReplaced>,
     unreadable: readonly { readonly snapshotId: string; readonly error: AppError }[],
   ) {
     this.#repository = repository;
-    this.blocks = blocks;
+    this.blocks = blocks.current;
+    this.replaced = blocks.replaced;
     this.unreadable = unreadable;
   }
 
@@ -63,17 +66,21 @@ export class WalArchive {
         return undefined;
       }
     });
-    return new WalArchive(repository, withoutReplaced(read.filter((block) => block !== undefined)), unreadable);
+    return new WalArchive(repository, tellReplaced(read.filter((block) => block !== undefined)), unreadable);
   }
 
-  /** The segments of one cluster, each once and as long as it is anywhere, by name. */
+  /**
+   * The segments of one cluster as its present history has them, by name. A block that was begun later has the same bytes or more,
+   * unless the server was set back without a new timeline: what had been captured behind that place is another history, and is in
+   * {@link blocks} only.
+   */
   segments(systemId: string): ReadonlyMap<string, ArchivedSegment> {
     const segments = new Map<string, ArchivedSegment>();
-    for (const stored of this.blocks) {
+    const inOrder = this.blocks.filter(({ block }) => block.systemId === systemId).sort(compareBeginnings);
+    for (const stored of inOrder) {
       const { block } = stored;
-      if (block.systemId !== systemId) continue;
+      if (block.gap?.reason === 'diverged') dropOtherHistory(segments, block);
       for (const { name, bytes } of block.segments) {
-        if ((segments.get(name)?.bytes ?? -1) >= bytes) continue;
         segments.set(name, {
           name,
           timeline: block.timeline,
@@ -103,16 +110,37 @@ export class WalArchive {
   }
 }
 
-/** In the order of the log, without blocks that begin where a longer one does. */
-function withoutReplaced(blocks: readonly StoredBlock[]): StoredBlock[] {
-  const byStart = new Map<string, StoredBlock>();
+/** The longest version of each block, in the order of the log; and the others. */
+function tellReplaced(blocks: readonly StoredBlock[]): { current: StoredBlock[]; replaced: StoredBlock[] } {
+  const byBlock = new Map<string, StoredBlock>();
+  const replaced: StoredBlock[] = [];
   for (const stored of blocks) {
-    const { systemId, timeline, startLsn } = stored.block;
-    const key = `${systemId} ${timeline} ${startLsn}`;
-    const other = byStart.get(key);
-    if (other === undefined || endOf(stored) > endOf(other)) byStart.set(key, stored);
+    const { systemId, timeline, startLsn, startedAt } = stored.block;
+    const key = `${systemId} ${timeline} ${startLsn} ${startedAt}`;
+    const other = byBlock.get(key);
+    const isNewer = other === undefined || compareVersions(stored, other) > 0;
+    if (isNewer) byBlock.set(key, stored);
+    if (other !== undefined) replaced.push(isNewer ? other : stored);
   }
-  return [...byStart.values()].sort(compareBlocks);
+  return { current: [...byBlock.values()].sort(compareBlocks), replaced };
+}
+
+/** By length; sealing changes nothing else. */
+function compareVersions(a: StoredBlock, b: StoredBlock): number {
+  if (endOf(a) !== endOf(b)) return endOf(a) > endOf(b) ? 1 : -1;
+  return Number(a.block.sealed) - Number(b.block.sealed);
+}
+
+/** In the order in which they were begun. */
+function compareBeginnings(a: StoredBlock, b: StoredBlock): number {
+  return Date.parse(a.block.startedAt) - Date.parse(b.block.startedAt) || compareBlocks(a, b);
+}
+
+/** Names are in the order of the log within a timeline. */
+function dropOtherHistory(segments: Map<string, ArchivedSegment>, { timeline, segments: [first] }: WalBlock): void {
+  for (const segment of segments.values()) {
+    if (segment.timeline === timeline && first && segment.name >= first.name) segments.delete(segment.name);
+  }
 }
 
 function endOf({ block }: StoredBlock): Lsn {

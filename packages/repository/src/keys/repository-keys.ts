@@ -4,7 +4,8 @@
 import { AppError, isAppError, messageOf, systemClock, throwIfAborted, type Clock, type Secret } from '@varve/base';
 import { isDamage, type Repository } from '../repository.ts';
 import { systemIdentity } from '../store/identity.ts';
-import { createKeyFile, loadKeyFile, openKeyFile, type KeyDerivation } from '../store/key-file.ts';
+import type { KeyDerivation } from '../crypto/scrypt.ts';
+import { createKeyFile, loadKeyFile, openKeyFile } from '../store/key-file.ts';
 
 /** A key file as people see it. */
 export interface KeyInfo {

@@ -718,6 +718,8 @@ export const en = {
   'doctor.check.email': 'E-mail',
   'doctor.check.schedule': 'schedule',
   'doctor.check.containers': 'containers',
+  'doctor.check.way': 'how it is reached',
+  'doctor.check.capture': 'WAL capture',
   'doctor.state.ok': 'Good',
   'doctor.state.warning': 'Warning',
   'doctor.state.failed': 'Problem',

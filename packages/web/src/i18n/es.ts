@@ -741,6 +741,8 @@ export const es: Messages = {
   'doctor.check.email': 'Correo',
   'doctor.check.schedule': 'programación',
   'doctor.check.containers': 'contenedores',
+  'doctor.check.way': 'cómo se llega a ella',
+  'doctor.check.capture': 'captura de WAL',
   'doctor.state.ok': 'Bien',
   'doctor.state.warning': 'Aviso',
   'doctor.state.failed': 'Problema',

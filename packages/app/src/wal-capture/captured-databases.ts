@@ -1,0 +1,23 @@
+// Which databases of an app are captured, and the name of the right to capture one.
+
+import type { App, DatabaseComponent } from '@varve/contract';
+import type { WalOwner } from '../wal-archive/wal-block-files.ts';
+
+export interface CapturedDatabase {
+  readonly owner: WalOwner;
+  readonly app: App;
+  readonly component: DatabaseComponent;
+}
+
+export function capturedDatabases(app: App): CapturedDatabase[] {
+  return app.components.flatMap((component) =>
+    component.kind === 'database' && component.wal === true
+      ? [{ owner: { appId: app.id, component: component.name }, app, component }]
+      : [],
+  );
+}
+
+/** One process of the installation has it. */
+export function captureClaim({ appId, component }: WalOwner): string {
+  return `wal:${appId}/${component}`;
+}
