@@ -34,6 +34,7 @@ import { Scheduler } from './schedule/scheduler.ts';
 import { assertUsable } from './settings/settings-store.ts';
 import { listFolder, openDownload } from './snapshot/browse-snapshot.ts';
 import { capturedDatabase, createPoint, isStored, refuseTakenName } from './timeline/create-point.ts';
+import { promoteSandbox, removeSandbox, sandboxOf, type SandboxContext } from './recovery/sandboxes.ts';
 import { scheduleRequester, UseCaseRuns } from './use-case-runs.ts';
 import { varveVersion } from './version.ts';
 import { listCaptures } from './wal-capture/list-captures.ts';
@@ -250,6 +251,29 @@ class OpenVarve implements Varve {
     this.#runs.planRestore(appId, request, new AbortController().signal);
 
   startRestore: Varve['startRestore'] = (appId, run, requestedBy) => this.#runs.restore(appId, run, requestedBy);
+
+  planRecovery: Varve['planRecovery'] = (appId, request) =>
+    this.#runs.planRecovery(appId, request, new AbortController().signal);
+
+  startRecovery: Varve['startRecovery'] = (appId, run, requestedBy) => this.#runs.recover(appId, run, requestedBy);
+
+  get #sandboxContext(): SandboxContext {
+    return { docker: () => this.#parts.docker.get() };
+  }
+
+  listSandboxes: Varve['listSandboxes'] = async () => {
+    const records = await this.#parts.recoveries.list();
+    const sandboxes = records.filter(({ purpose }) => purpose === 'sandbox');
+    return Promise.all(sandboxes.map((record) => sandboxOf(record, this.#sandboxContext)));
+  };
+
+  promoteSandbox: Varve['promoteSandbox'] = (id) => promoteSandbox(this.#parts.recoveries, id, this.#sandboxContext);
+
+  removeSandbox: Varve['removeSandbox'] = (id) => {
+    const isActiveRun = async (runId: string): Promise<boolean> =>
+      (await this.#parts.jobs.active()).some(({ job }) => job.id === runId);
+    return removeSandbox(this.#parts.recoveries, id, { ...this.#sandboxContext, isActiveRun });
+  };
 
   previewRetention: Varve['previewRetention'] = (appId) => this.#runs.previewRetention(appId);
 

@@ -22,6 +22,7 @@ import { addJobRoutes } from './routes/jobs.ts';
 import { addMaintenanceRoutes } from './routes/maintenance.ts';
 import { addOpenApiRoute } from './routes/openapi.ts';
 import { addRepositoryRoutes } from './routes/repository.ts';
+import { addRecoveryRoutes } from './routes/recoveries.ts';
 import { addRestoreRoutes } from './routes/restores.ts';
 import { addRetentionRoutes } from './routes/retention.ts';
 import { addSessionRoutes } from './routes/session.ts';
@@ -59,6 +60,7 @@ export function createHttpApp(context: ServerContext & { readonly listenHost: st
   addSnapshotFileRoutes(api, context);
   addRestoreRoutes(api, context);
   addTimelineRoutes(api, context);
+  addRecoveryRoutes(api, context);
   addRetentionRoutes(api, context);
   addJobRoutes(api, context);
   addEventRoutes(api, context);
