@@ -28,6 +28,7 @@ import { addSessionRoutes } from './routes/session.ts';
 import { addSettingsRoutes } from './routes/settings.ts';
 import { addSnapshotFileRoutes } from './routes/snapshot-files.ts';
 import { addSnapshotRoutes } from './routes/snapshots.ts';
+import { addWalRoutes } from './routes/wal.ts';
 import { addStaticUi } from './static-ui.ts';
 
 /** For an answer; what takes longer is a job. */
@@ -58,6 +59,7 @@ export function createHttpApp(context: ServerContext & { readonly listenHost: st
   addSnapshotFileRoutes(api, context);
   addRestoreRoutes(api, context);
   addRetentionRoutes(api, context);
+  addWalRoutes(api, context);
   addJobRoutes(api, context);
   addEventRoutes(api, context);
   addAlertRoutes(api, context);

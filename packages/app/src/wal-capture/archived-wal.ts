@@ -1,7 +1,7 @@
 // What of a database's log the repository has, as a committer needs to know it: where to go on, and whether there is a hole.
 
 import type { WalBlock } from '@varve/contract';
-import { parseLsn, walSegmentName, type Lsn, type TimelineHistory } from '@varve/postgres';
+import { parseLsn, segmentNameAt, type Lsn, type TimelineHistory } from '@varve/postgres';
 import type { StoredBlock, WalArchive } from '../wal-archive/wal-archive.ts';
 
 export interface WalPlace {
@@ -42,7 +42,7 @@ export class ArchivedWal {
   }
 
   #forgetFrom({ timeline, startLsn, segmentBytes }: WalBlock): void {
-    const first = walSegmentName({ timeline, lsn: parseLsn(startLsn), segmentSizeBytes: segmentBytes });
+    const first = segmentNameAt({ timeline, lsn: parseLsn(startLsn) }, segmentBytes);
     for (const name of this.#bytes.keys()) {
       if (name.slice(0, 8) === first.slice(0, 8) && name >= first) this.#bytes.delete(name);
     }
@@ -58,7 +58,7 @@ export class ArchivedWal {
   ): boolean {
     const { segmentBytes, history } = options;
     const nameOf = (writer: number, at: bigint): string =>
-      walSegmentName({ timeline: writer, lsn: at as Lsn, segmentSizeBytes: segmentBytes });
+      segmentNameAt({ timeline: writer, lsn: at as Lsn }, segmentBytes);
     const parent = history?.ancestors.find(({ switchLsn }) => lsn <= switchLsn);
     const before = lsn - BigInt(segmentBytes);
     if (before < 0n || this.bytesOf(nameOf(parent?.timeline ?? timeline, before)) === segmentBytes) return true;

@@ -1,7 +1,7 @@
 // A WAL block while it grows: takes the log's bytes in order, keeps the facts that its `/wal.json` will have, and says how far it
 // can be stored. Facts belong to the segment in which their record begins. Pure but for the reader that it holds.
 
-import { parseLsn, formatLsn, formatUnixMicros, segmentStart, WalReader, walSegmentName } from '@varve/postgres';
+import { parseLsn, formatLsn, formatUnixMicros, segmentStart, WalReader, segmentNameAt } from '@varve/postgres';
 import type { Lsn, WalEnd, WalEvent, WalParameters } from '@varve/postgres';
 import type { WalBlock, WalSegmentFacts } from '@varve/contract';
 
@@ -48,11 +48,11 @@ export class BlockDraft {
     const { timeline, segmentBytes } = block;
     const from = segmentStart(parseLsn(block.replayableLsn), segmentBytes);
     const isBefore = ({ lsn }: { readonly lsn: string }): boolean => parseLsn(lsn) < from;
-    const firstAgain = walSegmentName({ timeline, lsn: from, segmentSizeBytes: segmentBytes });
+    const firstAgain = segmentNameAt({ timeline, lsn: from }, segmentBytes);
     return new BlockDraft(
       { timeline, segmentBytes, startLsn: parseLsn(block.startLsn) },
       {
-        segments: block.segments.filter(({ name }) => name < firstAgain).map((facts) => ({ ...facts })),
+        segments: structuredClone(block.segments.filter(({ name }) => name < firstAgain)),
         events: {
           restorePoints: block.restorePoints.filter(isBefore),
           parameterChanges: block.parameterChanges.filter(isBefore),
@@ -122,7 +122,7 @@ export class BlockDraft {
     const index = Number((lsn - this.startLsn) / BigInt(this.segmentBytes));
     for (let next = this.#segments.length; next <= index; next++) {
       const at = (this.startLsn + BigInt(next) * BigInt(this.segmentBytes)) as Lsn;
-      const name = walSegmentName({ timeline: this.timeline, lsn: at, segmentSizeBytes: this.segmentBytes });
+      const name = segmentNameAt({ timeline: this.timeline, lsn: at }, this.segmentBytes);
       this.#segments.push({ name, bytes: 0, commits: 0, firstCommitAt: null, lastCommitAt: null, latestAt: null });
     }
     const facts = this.#segments[index];
