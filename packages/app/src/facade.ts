@@ -151,6 +151,15 @@ export interface Varve extends AsyncDisposable {
   getSnapshot(appId: string, name: string): Promise<SnapshotDetails>;
   /** How the capture of write-ahead log stands, one for each database that has it on; of all apps when none is named. APP_NOT_FOUND. */
   listWalCaptures(appId?: string): Promise<WalCapture[]>;
+  /**
+   * Turns the capture of a database's log on or off, of all databases of the app when none is named. Off drops the slot, now or when
+   * its server answers. APP_NOT_FOUND; APP_INVALID when there is no such database or its server cannot be captured; DATABASE_… when it
+   * cannot be asked.
+   */
+  setWalCapture(
+    appId: string,
+    change: { readonly enabled: boolean; readonly component?: string | undefined },
+  ): Promise<App>;
   /** A folder of a snapshot, folders first. PATH_NOT_FOUND; the errors of `getSnapshot`. */
   listSnapshotFolder(appId: string, name: string, request?: FolderRequest): Promise<SnapshotFolder>;
   /** A file, or a folder as an archive. PATH_NOT_FOUND, REPOSITORY_LOCKED; the errors of `getSnapshot`. */

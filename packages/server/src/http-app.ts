@@ -30,6 +30,7 @@ import { addSettingsRoutes } from './routes/settings.ts';
 import { addSnapshotFileRoutes } from './routes/snapshot-files.ts';
 import { addSnapshotRoutes } from './routes/snapshots.ts';
 import { addTimelineRoutes } from './routes/timeline.ts';
+import { addWalRoutes } from './routes/wal.ts';
 import { addStaticUi } from './static-ui.ts';
 
 /** For an answer; what takes longer is a job. */
@@ -62,6 +63,7 @@ export function createHttpApp(context: ServerContext & { readonly listenHost: st
   addTimelineRoutes(api, context);
   addRecoveryRoutes(api, context);
   addRetentionRoutes(api, context);
+  addWalRoutes(api, context);
   addJobRoutes(api, context);
   addEventRoutes(api, context);
   addAlertRoutes(api, context);

@@ -236,7 +236,6 @@ export class DatabaseCapture implements AsyncDisposable {
     let lastPartialMs = Number.NEGATIVE_INFINITY;
     for (let failures = 0; !signal.aborted;) {
       const { durable } = spool;
-      const caughtUpAt = status.caughtUpAt;
       try {
         if (durable === undefined || durable !== storedUpTo) {
           const withPartial = performance.now() - lastPartialMs >= commitMs();
@@ -245,8 +244,7 @@ export class DatabaseCapture implements AsyncDisposable {
           if (withPartial && durable !== undefined) storedUpTo = durable;
           status.noteSpool(await spoolBytes(spool, folder), maxBytes);
         }
-        const isComplete = storedUpTo !== undefined && storedUpTo === durable;
-        status.committed(committer.committed, isComplete ? caughtUpAt : undefined);
+        status.committed(committer.committed);
         status.noteRun(committer.runStart);
         if (committer.fault) status.commitFailed(committer.fault);
         failures = 0;
