@@ -111,46 +111,42 @@ const momentOf = async (business: BusinessApp): Promise<string> =>
 const count = (business: BusinessApp): Promise<string> => business.sql('SELECT count(*) FROM orders');
 
 describe.skipIf(!lab.available)(suiteName('recovery of a database in a container', lab), () => {
-  test(
-    'into a sandbox beside the app, then in place',
-    { timeout },
-    async () => {
-      await using fixture = await runFixture({ dockerHost: lab.host });
-      await using business = await startBusinessApp(lab, { orders: 300, documents: 2 });
-      const app = await appOf(fixture, business);
-      const records = new RecoveryRecords(join(fixture.folder, 'recoveries'));
-      const recovering = { fixture, app, records };
-      await takeBase(fixture, app, business);
-      await business.sql("INSERT INTO orders (customer, amount) SELECT 'new', n FROM generate_series(1, 50) n");
-      const moment = await momentOf(business);
-      await business.sql('DELETE FROM orders WHERE id <= 200');
-      await archive(fixture, app, business);
-      const target = { type: 'time', time: moment } as const;
+  test('into a sandbox beside the app, then in place', { timeout }, async () => {
+    await using fixture = await runFixture({ dockerHost: lab.host });
+    await using business = await startBusinessApp(lab, { orders: 300, documents: 2 });
+    const app = await appOf(fixture, business);
+    const records = new RecoveryRecords(join(fixture.folder, 'recoveries'));
+    const recovering = { fixture, app, records };
+    await takeBase(fixture, app, business);
+    await business.sql("INSERT INTO orders (customer, amount) SELECT 'new', n FROM generate_series(1, 50) n");
+    const moment = await momentOf(business);
+    await business.sql('DELETE FROM orders WHERE id <= 200');
+    await archive(fixture, app, business);
+    const target = { type: 'time', time: moment } as const;
 
-      const sandbox = await recover(recovering, { target, destination: { type: 'sandbox' }, whenReached: 'pause' });
-      expect(sandbox.sandbox).toMatchObject({ state: 'paused', container: expect.stringMatching(/^varve-recovery-/) });
-      expect(await inSandbox(sandbox, 'SELECT count(*) FROM orders')).toBe('350');
-      expect(await count(business)).toBe('150');
-      const { id = '', container = '', volume = '' } = sandbox.sandbox ?? {};
-      expect(await lab.docker('inspect', '--format', '{{.HostConfig.NetworkMode}}', container ?? '')).toBe('none');
-      const context = fixture.context();
-      expect(await promoteSandbox(records, id, context)).toMatchObject({ state: 'running' });
-      await inSandbox(sandbox, 'DELETE FROM orders WHERE id <= 5');
-      await removeSandbox(records, id, { docker: context.docker, isActiveRun: async () => false });
-      expect(await lab.docker('ps', '-aq', '--filter', `name=${container}`)).toBe('');
-      expect(await lab.docker('volume', 'ls', '-q', '--filter', `name=${volume}`)).toBe('');
+    const sandbox = await recover(recovering, { target, destination: { type: 'sandbox' }, whenReached: 'pause' });
+    expect(sandbox.sandbox).toMatchObject({ state: 'paused', container: expect.stringMatching(/^varve-recovery-/) });
+    expect(await inSandbox(sandbox, 'SELECT count(*) FROM orders')).toBe('350');
+    expect(await count(business)).toBe('150');
+    const { id = '', container = '', volume = '' } = sandbox.sandbox ?? {};
+    expect(await lab.docker('inspect', '--format', '{{.HostConfig.NetworkMode}}', container ?? '')).toBe('none');
+    const context = fixture.context();
+    expect(await promoteSandbox(records, id, context)).toMatchObject({ state: 'running' });
+    await inSandbox(sandbox, 'DELETE FROM orders WHERE id <= 5');
+    await removeSandbox(records, id, { docker: context.docker, isActiveRun: async () => false });
+    expect(await lab.docker('ps', '-aq', '--filter', `name=${container}`)).toBe('');
+    expect(await lab.docker('volume', 'ls', '-q', '--filter', `name=${volume}`)).toBe('');
 
-      const before = await stat(await volumePath(business));
-      await recover(recovering, { target, destination: { type: 'in-place' }, safetySnapshot: false });
-      expect(await count(business)).toBe('350');
-      const after = await stat(await volumePath(business));
-      expect([after.uid, after.gid, after.mode]).toEqual([before.uid, before.gid, before.mode]);
-      expect((await readdir(await volumePath(business))).filter((name) => /varve|signal/.test(name))).toEqual([]);
-      expect(await lab.docker('inspect', '--format', '{{.State.Status}}', await business.containerId('web'))).toBe(
-        'running',
-      );
-      expect(fixture.journal.size).toBe(0);
-      expect(await records.list()).toEqual([]);
-    },
-  );
+    const before = await stat(await volumePath(business));
+    await recover(recovering, { target, destination: { type: 'in-place' }, safetySnapshot: false });
+    expect(await count(business)).toBe('350');
+    const after = await stat(await volumePath(business));
+    expect([after.uid, after.gid, after.mode]).toEqual([before.uid, before.gid, before.mode]);
+    expect((await readdir(await volumePath(business))).filter((name) => /varve|signal/.test(name))).toEqual([]);
+    expect(await lab.docker('inspect', '--format', '{{.State.Status}}', await business.containerId('web'))).toBe(
+      'running',
+    );
+    expect(fixture.journal.size).toBe(0);
+    expect(await records.list()).toEqual([]);
+  });
 });

@@ -21,6 +21,7 @@ import { addServerCommand } from './commands/server.ts';
 import { addSettingsCommands } from './commands/settings/index.ts';
 import { addSnapshotCommand } from './commands/snapshot.ts';
 import { addSnapshotsCommand } from './commands/snapshots.ts';
+import { addVerifyCommand } from './commands/verify.ts';
 import { addWalCommands } from './commands/wal/index.ts';
 import { addNamed, type AddCommand, type Register } from './command.ts';
 import type { Io } from './io.ts';
@@ -41,6 +42,7 @@ const commands: Readonly<Record<string, AddCommand>> = {
   download: addDownloadCommand,
   restore: addRestoreCommand,
   sandbox: addSandboxCommands,
+  verify: addVerifyCommand,
   forget: addForgetCommand,
   prune: addPruneCommand,
   check: addCheckCommand,

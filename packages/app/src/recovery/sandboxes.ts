@@ -44,8 +44,8 @@ async function isRunningNow(record: RecoveryRecord, context: SandboxContext): Pr
   }
 }
 
-/** Undefined when its folder is gone. */
-async function serverOf(
+/** Its server, and where it is; undefined when its folder is gone. */
+export async function serverOf(
   record: RecoveryRecord,
   context: SandboxContext,
 ): Promise<{ readonly place: RecoveryPlace; readonly server: RecoveryServer } | undefined> {
