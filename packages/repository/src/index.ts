@@ -66,7 +66,9 @@ export { startArchive } from './archive/start-archive.ts';
 export type {
   AddBytesOptions,
   AddedItem,
+  AddFolderOptions,
   AddPathOptions,
+  AddSavedOptions,
   AddStreamOptions,
   AddTarOptions,
   ArchiveOutcome,
@@ -75,6 +77,7 @@ export type {
   FinishOptions,
   StartArchiveOptions,
 } from './archive/archive-options.ts';
+export type { LiveFiles } from './archive/live-files.ts';
 export { backupPaths, type BackupOutcome, type BackupPathsOptions } from './archive/backup-paths.ts';
 export type { ParentGroup } from './archive/find-parent.ts';
 export { cacheMark, type ExcludeRules, type FolderMark, type PageFiles } from './archive/selection.ts';

@@ -1,7 +1,7 @@
 // One snapshot in the making: any number of inputs at their places, at the same time if wanted, and one commit. The
 // snapshot file is the commit point; without it nothing of the session is visible.
 
-import { lstatSync } from 'node:fs';
+import { lstatSync, realpathSync } from 'node:fs';
 import { AppError, cancelledError, messageOf, throwIfAborted } from '@varve/base';
 import { pathComponents } from '../filesystem/byte-path.ts';
 import { readNode } from '../filesystem/read-node.ts';
@@ -17,7 +17,9 @@ import type { TreeNode } from '../tree/tree-node.ts';
 import type {
   AddBytesOptions,
   AddedItem,
+  AddFolderOptions,
   AddPathOptions,
+  AddSavedOptions,
   AddStreamOptions,
   AddTarOptions,
   ArchiveOutcome,
@@ -27,11 +29,13 @@ import type {
   SourceOptions,
   StartArchiveOptions,
 } from './archive-options.ts';
+import { appended, assertStored } from './saved-content.ts';
 import type { ArchiveThreads } from './archive-pool.ts';
 import { ArchiveRun } from './archive-run.ts';
 import { added, itemsInSnapshot } from './added-item.ts';
 import { FolderWalk, type DirCounts } from './folder-walk.ts';
 import { formatDate, madeNode } from './made-nodes.ts';
+import { placeOpened } from './place-opened.ts';
 import { saveFile } from './save-file.ts';
 import { Selection } from './selection.ts';
 import { assertPageChunkBytes, deviceOf, encodeRules, makeRules } from './selection-rules.ts';
@@ -81,8 +85,16 @@ export class ArchiveSession implements AsyncDisposable {
     return this.#input(async () => {
       const source = Buffer.from(options.source);
       const devices = options.oneFileSystem ? deviceOf(source) : null;
-      return this.#addSource({ source, components, shown, rules: makeRules({ ...options, excludes, devices }) });
+      const rules = makeRules({ ...options, excludes, devices });
+      return this.#addSource({ source, components, shown, rules, openFolders: options.openFolders });
     });
+  }
+
+  /** Gives a folder of the snapshot the metadata of one of this host, for what other inputs place in it. ARCHIVE_SOURCE_MISSING. */
+  addFolder(options: AddFolderOptions): void {
+    const components = targetComponents(options.target);
+    const source = Buffer.from(realpathSync(options.source));
+    this.#tree.describe(components, this.#sourceNode(source, components.at(-1) ?? source, options.source));
   }
 
   /** As {@link ArchiveSession.addPath}, for {@link backupPaths}. */
@@ -100,7 +112,8 @@ export class ArchiveSession implements AsyncDisposable {
     const components = targetComponents(options.target);
     return this.#input(async () => {
       const counts = noCounts();
-      const { sizeBytes } = options;
+      const { sizeBytes, after: before } = options;
+      if (before) assertStored(this.#repository.index, before, options.target);
       const pageChunkBytes = options.pageChunkBytes === undefined ? 0 : assertPageChunkBytes(options.pageChunkBytes);
       using saver = new StreamSaver(this.#run, { counts, pageChunkBytes });
       if (sizeBytes !== undefined) this.#run.expect({ files: 1, bytes: sizeBytes });
@@ -114,10 +127,24 @@ export class ArchiveSession implements AsyncDisposable {
       assertSize(options.target, { expected: sizeBytes, actual: saved.size });
       const stMode = 0o100000 | ((options.mode ?? 0o644) & 0o7777);
       const node = madeNode('file', { stMode, time: this.#formatTime(options.modifiedAt ?? this.#startedAt) });
-      this.#tree.place(components, { ...node, ...saved, links: 1 });
+      this.#tree.place(components, { ...node, ...this.#ownerOf(options), ...appended(before, saved), links: 1 });
       if (sizeBytes === undefined) this.#run.expect({ files: 1, bytes: 0 });
       this.#run.add({ ...noCounts(), filesNew: 1 });
       return added({ ...counts, filesNew: 1, bytes: saved.size }, { dirs: 0 });
+    });
+  }
+
+  /**
+   * Adds a file as an earlier snapshot has it, without reading it. REPOSITORY_DAMAGED when a part of its content is not in the
+   * repository.
+   */
+  addSaved({ target, node }: AddSavedOptions): Promise<AddedItem> {
+    const components = targetComponents(target);
+    return this.#input(async () => {
+      assertStored(this.#repository.index, node, target);
+      this.#tree.place(components, node);
+      this.#run.add({ ...noCounts(), filesUnmodified: 1, bytes: node.size });
+      return added({ ...noCounts(), filesUnmodified: 1, bytes: node.size }, { dirs: 0 });
     });
   }
 
@@ -271,14 +298,17 @@ export class ArchiveSession implements AsyncDisposable {
     return added(saved.counts, { dirs: 0, ...saved });
   }
 
-  async #addFolder({ source, components, shown, rules }: SourceOptions, node: TreeNode): Promise<AddedItem> {
+  async #addFolder(options: SourceOptions, node: TreeNode): Promise<AddedItem> {
+    const { source, components, shown, rules } = options;
     const parent = components.length === 0 ? this.#options.parent?.tree : (await this.#parentNode(components))?.subtree;
     this.#run.measure({ path: source, selection: new Selection(rules) });
     const label = { shown, rules: encodeRules(rules), below: '' };
     const onItem = itemsInSnapshot(this.#run.onItem, { shown, components });
-    const walk = new FolderWalk(this.#run, { path: source, label, parentTree: parent, onItem });
+    const open = new Set(options.openFolders?.map((place) => (place === '/' ? '' : place)));
+    const walk = new FolderWalk(this.#run, { path: source, label, parentTree: parent, open, live: rules.live, onItem });
     const treeId = await walk.save();
-    this.#placeFolder(components, node, treeId);
+    if (open.has('')) placeOpened(this.#tree, { components, node, opened: walk.opened });
+    else this.#placeFolder(components, node, treeId);
     this.#remark(walk);
     this.#dirs.dirsNew += walk.dirs.dirsNew;
     this.#dirs.dirsChanged += walk.dirs.dirsChanged;
@@ -313,6 +343,12 @@ export class ArchiveSession implements AsyncDisposable {
     const treeId = this.#options.parent?.tree;
     if (treeId === undefined) return undefined;
     return findNodeByPath(this.#repository, { treeId, components, signal: this.#signal });
+  }
+
+  #ownerOf({ owner }: AddStreamOptions): Partial<TreeNode> {
+    if (!owner) return {};
+    const { users } = this.#run.reader;
+    return { ...owner, user: users.user(owner.uid), group: users.group(owner.gid) };
   }
 
   #placeFolder(components: readonly Buffer[], node: TreeNode, treeId: string): void {

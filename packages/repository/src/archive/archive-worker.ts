@@ -18,6 +18,8 @@ import { TimeFormatter } from '../tree/go-time.ts';
 import { BlobWriter } from './blob-writer.ts';
 import { FileSaver } from './file-saver.ts';
 import { FolderSaver } from './folder-saver.ts';
+import { PageChecks } from './live-files.ts';
+import { savePageRange, type PageRangeOptions } from './page-range.ts';
 import {
   controlWords,
   noCounts,
@@ -63,17 +65,19 @@ function start(port: MessagePort, setup: WorkerSetup): JobServer<Job, JobResult>
   const writer = new BlobWriter({ engine, key, claims, compression, packSizeBytes, onPack, onPart });
   const reader = { libc, times: new TimeFormatter(), users: new UserNames(), withAccessTimes };
   const chunker = new Chunker(setup.polynomial);
-  const files = new FileSaver({ chunker, writer, reader, throwIfAborted });
+  const checks = new PageChecks();
+  const files = new FileSaver({ chunker, writer, reader, checks, throwIfAborted });
   const folders = new FolderSaver({ files, writer, index, reader, lister, throwIfAborted, comparison, tellsItems });
   return {
     run: (job) => {
       throwIfAborted();
-      return run(job, { writer, folders });
+      return run(job, { writer, folders, checks, throwIfAborted });
     },
   };
 }
 
-function run(job: Job, { writer, folders }: { writer: BlobWriter; folders: FolderSaver }): JobResult {
+function run(job: Job, saver: PageRangeOptions & { readonly folders: FolderSaver }): JobResult {
+  const { writer, folders } = saver;
   switch (job.kind) {
     case 'folders':
       return { kind: 'folders', folders: job.folders.map((folder) => folders.saveFolder(folder)) };
@@ -90,6 +94,8 @@ function run(job: Job, { writer, folders }: { writer: BlobWriter; folders: Folde
       const counts = noCounts();
       return { kind: 'pages', ids: writer.storePages(job.bytes, job.chunkBytes, counts), counts };
     }
+    case 'range':
+      return savePageRange(job, saver);
     case 'flush':
       writer.flush();
       return { kind: 'flush' };
