@@ -286,7 +286,7 @@ describe('a run that ends early', () => {
     await all.repository.loadIndex();
     const run = new ArchiveRun({ repository: all.repository, signal: AbortSignal.any([]), packSizeBytes: 1_000_000 });
     await run.storeData(new Uint8Array(noise(2_000_000, 'lost')), noCounts());
-    await vi.waitFor(() => expect(packBytes(all)).toBeGreaterThan(1_000_000));
+    await vi.waitFor(() => expect(packBytes(all)).toBeGreaterThan(1_000_000), { timeout: 20_000 });
     await run.close({ keepsStored: false });
     expect(readdirSync(join(all.folder.repo, 'index'))).toEqual([]);
     await all.repository.loadIndex();
@@ -298,7 +298,7 @@ describe('a run that ends early', () => {
     const data = noise(3_000_000, 'shared');
     await using first = await startArchive(all.repository, { packSizeBytes: 1_000_000 });
     await first.addBytes({ target: '/data', data });
-    await vi.waitFor(() => expect(packBytes(all)).toBeGreaterThan(2_000_000));
+    await vi.waitFor(() => expect(packBytes(all)).toBeGreaterThan(2_000_000), { timeout: 20_000 });
     await using second = await startArchive(all.repository, { packSizeBytes: 1_000_000 });
     await second.addBytes({ target: '/data', data });
     const { snapshot } = await second.commit(commitOptions);

@@ -7,6 +7,7 @@ import { BlobClaims } from '../blob-index/blob-claims.ts';
 import { BlobIndex } from '../blob-index/blob-index.ts';
 import { Chunker } from '../chunker/chunker.ts';
 import { MasterKey } from '../crypto/master-key.ts';
+import { FolderLister } from '../filesystem/folder-listing.ts';
 import { Libc } from '../filesystem/libc.ts';
 import { UserNames } from '../filesystem/user-names.ts';
 import { loadEngine } from '../native/load-engine.ts';
@@ -34,6 +35,7 @@ const waitMs = 500;
 // Loaded while the main thread is still finding out what to do.
 const engine = loadEngine();
 const libc = Libc.load();
+const lister = new FolderLister();
 
 function start(port: MessagePort, setup: WorkerSetup): JobServer<Job, JobResult> {
   const control = new Int32Array(setup.control);
@@ -65,7 +67,7 @@ function start(port: MessagePort, setup: WorkerSetup): JobServer<Job, JobResult>
   const chunker = new Chunker(setup.polynomial);
   const checks = new PageChecks();
   const files = new FileSaver({ chunker, writer, reader, checks, throwIfAborted });
-  const folders = new FolderSaver({ files, writer, index, reader, throwIfAborted, comparison, tellsItems });
+  const folders = new FolderSaver({ files, writer, index, reader, lister, throwIfAborted, comparison, tellsItems });
   return {
     run: (job) => {
       throwIfAborted();

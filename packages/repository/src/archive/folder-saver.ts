@@ -1,9 +1,9 @@
 // Lists one folder in a worker thread: makes the nodes of its entries, takes unchanged files from the parent snapshot's
 // tree, saves small files, and leaves subfolders, large files and large numbers of files to further jobs.
 
-import { lstatSync, readdirSync } from 'node:fs';
 import type { BlobIndex } from '../blob-index/blob-index.ts';
 import { joinPath } from '../filesystem/byte-path.ts';
+import type { FolderLister, FolderListing } from '../filesystem/folder-listing.ts';
 import { isSystemError } from '../filesystem/system-error.ts';
 import { nodeOfStat, readNode, type FoundEntry, type NodeReader } from '../filesystem/read-node.ts';
 import { encodeNode, joinNodes, nodeHead, openNode } from '../tree/encode-tree.ts';
@@ -40,6 +40,7 @@ export interface FolderSaverOptions {
   readonly writer: BlobWriter;
   readonly index: BlobIndex;
   readonly reader: NodeReader;
+  readonly lister: FolderLister;
   readonly throwIfAborted: () => void;
   readonly comparison: Comparison;
   readonly tellsItems: boolean;
@@ -76,13 +77,18 @@ export class FolderSaver {
 
   saveFolder(job: FolderToSave): FolderResult | UnreadableFolder {
     const path = Buffer.from(job.path);
-    let names: Buffer[];
+    let entries: FolderListing;
     try {
-      names = readdirSync(path, { encoding: 'buffer' }).sort(Buffer.compare);
+      entries = this.#options.lister.open(path);
     } catch (error) {
       if (!isSystemError(error)) throw error;
       return { kind: 'unreadable', message: error.message, isGone: error.code === 'ENOENT' };
     }
+    using open = entries;
+    return this.#saveEntries(job, { path, entries: open });
+  }
+
+  #saveEntries(job: FolderToSave, { path, entries }: { path: Buffer; entries: FolderListing }): FolderResult {
     const parent = new ParentTree(job.parent?.tree, this.#options.index);
     const selection = this.#selection(job.label.rules);
     const findings = newFindings(job.label, selection);
@@ -98,9 +104,9 @@ export class FolderSaver {
       filesRead: 0,
       bytesRead: 0,
     };
-    for (const name of withoutUnneeded(findings.live, names)) {
+    for (const name of withoutUnneeded(findings.live, entries.names)) {
       this.#options.throwIfAborted();
-      this.#saveEntry(listing, name);
+      this.#saveEntry(listing, entries, name);
     }
     const { nodes, subfolders, deferred, problems, notices, items, counts } = listing;
     if (subfolders.length > 0 || deferred.length > 0 || job.isOpen) {
@@ -131,12 +137,12 @@ export class FolderSaver {
     return { kind: 'files', nodes, problems, notices, items, counts };
   }
 
-  #saveEntry(listing: Listing, name: Buffer): void {
+  #saveEntry(listing: Listing, entries: FolderListing, name: Buffer): void {
     const { selection, problems } = listing;
     if (selection.excludesName(name)) return;
     const path = joinPath(listing.path, name);
     try {
-      const stat = lstatSync(path, { bigint: true });
+      const stat = entries.factsOf(name, path);
       // Sockets belong to the process that listens on them; there is nothing to save.
       if (stat.isSocket()) return;
       const kept = selection.keeps(name, stat);
