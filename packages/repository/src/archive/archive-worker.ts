@@ -9,6 +9,7 @@ import { Chunker } from '../chunker/chunker.ts';
 import { MasterKey } from '../crypto/master-key.ts';
 import { Libc } from '../filesystem/libc.ts';
 import { UserNames } from '../filesystem/user-names.ts';
+import type { Engine } from '../native/engine.ts';
 import { loadEngine } from '../native/load-engine.ts';
 import type { FinishedPack, PackPart } from '../pack/pack-builder.ts';
 import { serveJobs } from '../threads/serve-jobs.ts';
@@ -54,18 +55,25 @@ function start(port: NonNullable<typeof parentPort>, setup: WorkerSetup): void {
   const index = BlobIndex.attach(setup.index);
   const claims = new BlobClaims(index, setup.claims);
   const { compression, packSizeBytes, comparison, tellsItems, withAccessTimes } = setup;
-  const writer = new BlobWriter({ engine: loadEngine(), key, claims, compression, packSizeBytes, onPack, onPart });
+  const engine = loadEngine();
+  const writer = new BlobWriter({ engine, key, claims, compression, packSizeBytes, onPack, onPart });
   const reader = { libc: Libc.load(), times: new TimeFormatter(), users: new UserNames(), withAccessTimes };
   const chunker = new Chunker(setup.polynomial);
   const files = new FileSaver({ chunker, writer, reader, throwIfAborted });
   const folders = new FolderSaver({ files, writer, index, reader, throwIfAborted, comparison, tellsItems });
   serveJobs<Job, JobResult>(port, (job) => {
     throwIfAborted();
-    return run(job, { writer, folders });
+    return run(job, { engine, writer, folders });
   });
 }
 
-function run(job: Job, { writer, folders }: { writer: BlobWriter; folders: FolderSaver }): JobResult {
+interface Savers {
+  readonly engine: Engine;
+  readonly writer: BlobWriter;
+  readonly folders: FolderSaver;
+}
+
+function run(job: Job, { engine, writer, folders }: Savers): JobResult {
   switch (job.kind) {
     case 'folders':
       return { kind: 'folders', folders: job.folders.map((folder) => folders.saveFolder(folder)) };
@@ -84,6 +92,8 @@ function run(job: Job, { writer, folders }: { writer: BlobWriter; folders: Folde
     }
     case 'flush':
       writer.flush();
+      // What a thread has from the C library outlives it.
+      engine.release();
       return { kind: 'flush' };
   }
 }
