@@ -9,7 +9,7 @@ import { nodeOfStat, readNode, type FoundEntry, type NodeReader } from '../files
 import { encodeNode, joinNodes, nodeHead, openNode } from '../tree/encode-tree.ts';
 import { printableName } from '../tree/go-quote.ts';
 import type { BlobWriter } from './blob-writer.ts';
-import type { FileSaver } from './file-saver.ts';
+import type { FileSaver, FileToSave } from './file-saver.ts';
 import { ParentTree } from './parent-tree.ts';
 import { noRules, Selection, type FolderSelection, type SelectionRules } from './selection.ts';
 import { remarksOn } from './stable-read.ts';
@@ -173,7 +173,9 @@ export class FolderSaver {
     const { path, name, stat } = entry;
     const { counts } = listing;
     const { index, comparison, reader, tellsItems } = this.#options;
-    const same = listing.parent.nextFile(nodeHead({ ...nodeOfStat(reader, entry), size: Number(stat.size) }));
+    const same = listing.parent.comparesText
+      ? listing.parent.nextFile(nodeHead({ ...nodeOfStat(reader, entry), size: Number(stat.size) }))
+      : undefined;
     if (same) {
       listing.nodes.push(same.json);
       counts.filesUnmodified++;
@@ -205,10 +207,10 @@ export class FolderSaver {
     }
     listing.filesRead++;
     listing.bytesRead += sizeBytes;
-    listing.nodes.push(this.#readFile(listing, { path, name, isNew: !parent, pageChunkBytes }));
+    listing.nodes.push(this.#readFile(listing, { path, name, stat, isNew: !parent, pageChunkBytes }));
   }
 
-  #readFile(findings: Findings, file: { path: Buffer; name: Buffer; isNew: boolean; pageChunkBytes: number }): string {
+  #readFile(findings: Findings, file: FileToSave & { readonly isNew: boolean }): string {
     const { counts, items } = findings;
     const { files, tellsItems } = this.#options;
     const startedAt = tellsItems ? performance.now() : 0;
