@@ -3,6 +3,9 @@
 import { ThreadPool } from '../threads/thread-pool.ts';
 import { controlWords, type ArchiveEvent, type Job, type JobResult, type WorkerSetup } from './worker-protocol.ts';
 
+/** Threads that are started at once for a folder. More start as jobs come, which is soon in a large one. */
+const threadsOfFolder = 2;
+
 export interface ArchivePoolOptions {
   readonly setup: WorkerSetup;
   readonly threads: number;
@@ -25,6 +28,11 @@ export class ArchivePool {
   /** Jobs that may be under way at once. */
   get capacity(): number {
     return this.#threads.capacity;
+  }
+
+  /** Tells that a folder will be saved: the first job would start one thread only, and the second would wait for its end. */
+  expectFolder(): void {
+    this.#threads.start(threadsOfFolder);
   }
 
   /** Runs a job; `prepare` is called when a thread is ready for it. System errors reject as such. */

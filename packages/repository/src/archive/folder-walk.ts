@@ -86,6 +86,7 @@ export class FolderWalk {
   /** The id of the folder's tree. ARCHIVE_SOURCE_MISSING when the folder itself cannot be listed. Call once. */
   async save(): Promise<string> {
     const { path, label, parentTree } = this.#options;
+    this.#run.pool.expectFolder();
     this.#visit({ path, label, parentTree, owner: undefined, nodes: [], waiting: 0, startedMs: performance.now() });
     return this.#done.promise;
   }

@@ -165,11 +165,16 @@ export class PackBuilder {
     return { type: this.type, bytes, header };
   }
 
-  /** Appends the blobs of a part of the same type. */
+  /** Appends the blobs of a part of the same type, which it uses up: a builder that is empty goes on in the part's memory. */
   addPart({ type, bytes, header }: PackPart): void {
     if (type !== this.type) throw new AppError('INTERNAL', `A ${type} part does not belong into a ${this.type} pack.`);
-    this.#room(bytes.length).set(bytes, this.#size);
-    this.#size += bytes.length;
+    const size = bytes.length;
+    if (this.#blobCount === 0 && bytes.byteOffset === 0) this.#buffer = Buffer.from(bytes.buffer);
+    else {
+      this.#room(size).set(bytes, this.#size);
+      bytes.buffer.transfer(0);
+    }
+    this.#size += size;
     walkHeader(header, (_type, idOffset, _offset, length, uncompressedLength) => {
       this.#appendEntry({ type, length, uncompressedLength, id: header.subarray(idOffset, idOffset + 32) });
     });

@@ -64,6 +64,11 @@ export class ThreadPool<Job, Result, Event = never> {
     return this.#options.threads * jobsPerThread;
   }
 
+  /** Starts up to `count` threads ahead of the work, for who knows that it will come: others start when jobs wait. */
+  start(count: number): void {
+    while (!this.#failure && this.#threads.length < Math.min(count, this.#options.threads)) this.#startThread();
+  }
+
   /** Runs a job; `prepare` is called when a thread is ready for it. System errors reject with their `code` and `syscall`. */
   run(prepare: () => Job | Promise<Job>): Promise<Result> {
     return new Promise((resolve, reject) => {
