@@ -10,8 +10,11 @@ import { compressedEntryBytes, maxHeaderBytes, packSizeOf, walkHeader, writeEntr
 
 /** restic's default. Packs end up between this and this plus one blob. */
 export const defaultPackSizeBytes = 16 * 1024 * 1024;
-/** Room for a chunk of the largest size after the target is nearly reached. */
-const slackBytes = 9 * 1024 * 1024;
+/**
+ * Room for what comes when the target is nearly reached: for nearly every chunk; a larger one makes the buffer grow. Not more,
+ * because V8 collects garbage for every 64 MiB of such buffers that a thread gets, touched or not.
+ */
+const slackBytes = 4 * 1024 * 1024;
 
 export type Compression = 'off' | 'fastest' | 'auto' | 'better' | 'max';
 
@@ -183,8 +186,7 @@ export class PackBuilder {
   #room(bytes: number): Buffer<ArrayBuffer> {
     const needed = this.#size + bytes;
     if (this.#buffer && this.#buffer.length >= needed) return this.#buffer;
-    const capacity = Math.max(needed, this.#buffer ? needed * 1.5 : this.packSizeBytes + slackBytes);
-    const larger = Buffer.from(new ArrayBuffer(Math.ceil(capacity)));
+    const larger = Buffer.from(new ArrayBuffer(Math.max(needed, this.packSizeBytes) + slackBytes));
     if (this.#buffer) larger.set(this.#buffer.subarray(0, this.#size));
     this.#buffer = larger;
     return larger;
