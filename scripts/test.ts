@@ -7,7 +7,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { dockerLab, dockerLabVariables, type DockerLab } from '../packages/testing/src/docker-lab.ts';
+import { fetchPostgresMajors } from '../packages/testing/src/postgres-majors.ts';
+import { messageOf } from '../packages/base/src/index.ts';
 import type { TestCounts } from './setup/counts-reporter.ts';
+import { buildCli } from './build-cli.ts';
 import { ensureSystemPackages } from './setup/system-packages.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -18,7 +21,15 @@ async function main(parameters: readonly string[]): Promise<number> {
   const log = (line: string): void => console.log(`set-up: ${line}`);
   const startedAt = performance.now();
   ensureSystemPackages(log);
-  await using lab = await dockerLab({ log });
+  const [missingMajors, preparedLab] = await Promise.all([
+    fetchPostgresMajors(log).catch(messageOf),
+    dockerLab({ log }),
+  ]);
+  await using lab = preparedLab;
+  if (missingMajors !== undefined)
+    log(`PostgreSQL 13, 14, 16, 18: ${missingMajors}; tests run with the majors that are here`);
+  // Tests that spawn the launcher run what users run.
+  if (await buildCli()) log('command line bundled');
   log(
     lab.available
       ? `Docker Engine at ${lab.host}, image ${lab.image}`

@@ -12,7 +12,7 @@ import {
   type Clock,
   type Logger,
 } from '@varve/base';
-import type { Job } from '@varve/contract';
+import type { App, Job, WalCapture } from '@varve/contract';
 import { removeDeadLocks, type LockOwnerOptions } from '@varve/repository';
 import { AlertMonitor } from './alerts/alert-monitor.ts';
 import { AlertStore } from './alerts/alert-store.ts';
@@ -23,6 +23,7 @@ import { prepareDataDirectory, type DataPaths } from './data-directory.ts';
 import { DockerConnection } from './docker-connection.ts';
 import type { OpenVarveOptions } from './facade.ts';
 import { loadInstallationId, lockOwnerOf, RunningProcess } from './installation-identity.ts';
+import { Claims } from './jobs/claims.ts';
 import { ChangeFeed } from './jobs/change-feed.ts';
 import { JobEngine } from './jobs/job-engine.ts';
 import { JobLog } from './jobs/job-log.ts';
@@ -30,6 +31,8 @@ import { JobStore } from './jobs/job-store.ts';
 import { currentOwner } from './jobs/process-owner.ts';
 import { recover, type RecoveryOptions, type RecoveryReport } from './jobs/recovery.ts';
 import { restartStopped } from './quiesce/restart-stopped.ts';
+import { RecoveryRecords } from './recovery/recovery-records.ts';
+import { removeLeftoverRecoveries } from './recovery/sandboxes.ts';
 import { Repositories } from './repositories/repositories.ts';
 import { RepositoryPool } from './repositories/repository-pool.ts';
 import { RepositoryStore } from './repositories/repository-store.ts';
@@ -37,12 +40,18 @@ import { StorageTester } from './repositories/test-storage.ts';
 import { loadSecretKey } from './secrets/secret-key.ts';
 import { openSecretStore, type SecretStore } from './secrets/secret-store.ts';
 import { SettingsStore } from './settings/settings-store.ts';
+import { CaptureStore } from './wal-capture/capture-store.ts';
+import { AppTimelines } from './timeline/app-timelines.ts';
+import { FactStore } from './timeline/fact-store.ts';
+import { TimelineFacts } from './timeline/timeline-facts.ts';
+import { listCaptures } from './wal-capture/list-captures.ts';
 
 export interface Installation extends AsyncDisposable {
   readonly paths: DataPaths;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly hostName: string;
+  readonly installationId: string;
   /** For every lock that is taken in a repository. */
   readonly lockOwner: LockOwnerOptions;
   readonly docker: DockerConnection;
@@ -52,6 +61,10 @@ export interface Installation extends AsyncDisposable {
   readonly apps: AppStore;
   readonly snapshots: SnapshotStore;
   readonly jobs: JobStore;
+  readonly claims: Claims;
+  readonly captures: CaptureStore;
+  /** How the captures of apps stand. */
+  readonly listCaptures: (apps: readonly App[]) => Promise<WalCapture[]>;
   readonly log: JobLog;
   readonly feed: ChangeFeed;
   readonly engine: JobEngine;
@@ -61,6 +74,9 @@ export interface Installation extends AsyncDisposable {
   readonly pool: RepositoryPool;
   readonly repositories: Repositories;
   readonly tester: StorageTester;
+  readonly recoveries: RecoveryRecords;
+  readonly timelineFacts: TimelineFacts;
+  readonly timelines: AppTimelines;
   /** Repairs what dead runs left; see jobs/recovery.ts. */
   readonly recover: (how?: { readonly onlyNew?: boolean }) => Promise<RecoveryReport>;
   /** Sets what is called after each job of this process ended. */
@@ -80,7 +96,8 @@ export async function openInstallation(options: OpenVarveOptions): Promise<Insta
   const catalogue = opened.use(openCatalogue(paths.catalogue));
   const settings = new SettingsStore({ catalogue, secrets });
   const hostName = await settings.hostName(options.hostName ?? hostname());
-  const lockOwner = lockOwnerOf({ id: await loadInstallationId(paths.installationId), hostName, running });
+  const installationId = await loadInstallationId(paths.installationId);
+  const lockOwner = lockOwnerOf({ id: installationId, hostName, running });
   const apps = new AppStore(catalogue);
   const shared = { catalogue, clock };
   const snapshots = new SnapshotStore(shared);
@@ -97,6 +114,8 @@ export async function openInstallation(options: OpenVarveOptions): Promise<Insta
     hostName,
     defaultLocation: paths.repository,
   });
+  const recoveries = new RecoveryRecords(paths.recoveries);
+  const timelineFacts = opened.use(new TimelineFacts({ store: new FactStore(catalogue), clock, logger }));
   const feed = new ChangeFeed({ catalogue, jobs, log });
   opened.defer(() => feed.close());
   const recovery: RecoveryOptions = {
@@ -108,7 +127,7 @@ export async function openInstallation(options: OpenVarveOptions): Promise<Insta
     docker: () => docker.get(),
     restartStopped,
     releaseLeftovers: (interrupted) =>
-      releaseLeftovers(interrupted, { repositoryStore, pool, docker, clock, lockOwner }),
+      releaseLeftovers(interrupted, { repositoryStore, pool, docker, clock, lockOwner, recoveries }),
   };
   const engine = new JobEngine({
     ...shared,
@@ -120,12 +139,17 @@ export async function openInstallation(options: OpenVarveOptions): Promise<Insta
     onEnded: (job) => installation.onJobEnded(job),
   });
   opened.defer(() => engine.shutdown());
+  const claims = new Claims({ ...shared, owner: recovery.owner });
+  const captures = new CaptureStore(shared);
+  const listAll: Installation['listCaptures'] = (asked) =>
+    listCaptures({ apps: asked, store: captures, claims, installationId, clock });
   const parts = opened.move();
   const installation: Installation = {
     paths,
     clock,
     logger,
     hostName,
+    installationId,
     lockOwner,
     docker,
     catalogue,
@@ -134,15 +158,31 @@ export async function openInstallation(options: OpenVarveOptions): Promise<Insta
     apps,
     snapshots,
     jobs,
+    claims,
+    captures,
+    listCaptures: listAll,
     log,
     feed,
     engine,
     alerts,
-    monitor: new AlertMonitor({ apps, snapshots, jobs, alerts, settings, clock, logger, hostName }),
+    monitor: new AlertMonitor({
+      apps,
+      snapshots,
+      jobs,
+      alerts,
+      settings,
+      clock,
+      logger,
+      hostName,
+      listCaptures: listAll,
+    }),
     repositoryStore,
     pool,
     repositories,
     tester: new StorageTester(clock),
+    recoveries,
+    timelineFacts,
+    timelines: new AppTimelines({ facts: timelineFacts, snapshots }),
     recover: (how) => recover(recovery, how),
     onJobEnded: () => {},
     [Symbol.asyncDispose]: () => parts.disposeAsync(),
@@ -150,10 +190,10 @@ export async function openInstallation(options: OpenVarveOptions): Promise<Insta
   return installation;
 }
 
-/** Locks in the repository whose process is dead, and helper containers of interrupted jobs. Both are tried. */
+/** Locks in the repository whose process is dead, helper containers and recoveries of interrupted jobs. All are tried. */
 async function releaseLeftovers(
   interrupted: readonly string[],
-  parts: Pick<Installation, 'repositoryStore' | 'pool' | 'docker' | 'clock' | 'lockOwner'>,
+  parts: Pick<Installation, 'repositoryStore' | 'pool' | 'docker' | 'clock' | 'lockOwner' | 'recoveries'>,
 ): Promise<void> {
   const unlock = async (): Promise<void> => {
     const row = await parts.repositoryStore.current();
@@ -163,7 +203,13 @@ async function releaseLeftovers(
     const engine = await parts.docker.get();
     await engine.removeLeftoverHelpers({ runs: interrupted });
   };
-  const results = await Promise.allSettled([unlock(), removeHelpers()]);
+  const removeRecoveries = async (): Promise<void> => {
+    const problems = await removeLeftoverRecoveries(parts.recoveries, interrupted, {
+      docker: () => parts.docker.get(),
+    });
+    if (problems.length > 0) throw new AppError('RECOVERY_FAILED', problems.join('; '));
+  };
+  const results = await Promise.allSettled([unlock(), removeHelpers(), removeRecoveries()]);
   const failures = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []));
   // A host without Docker has no helper containers.
   const real = failures.filter((failure) => !isAppError(failure, 'DOCKER_UNREACHABLE'));

@@ -41,6 +41,11 @@ export const errorCodes = {
   RESTORE_PLAN_STALE: { exit: 2, http: 409 },
   RESTORE_FAILED: { exit: 1, http: 500 },
   RETENTION_PLAN_STALE: { exit: 2, http: 409 },
+  RECOVERY_UNREACHABLE: { exit: 4, http: 422 },
+  RECOVERY_POINT_AMBIGUOUS: { exit: 2, http: 409 },
+  RECOVERY_FAILED: { exit: 8, http: 500 },
+  SANDBOX_NOT_FOUND: { exit: 4, http: 404 },
+  VERIFY_FAILED: { exit: 8, http: 500 },
 
   DOCKER_UNREACHABLE: { exit: 7, http: 502 },
   DOCKER_REQUEST_FAILED: { exit: 7, http: 502 },
@@ -52,6 +57,7 @@ export const errorCodes = {
   DATABASE_AUTH_FAILED: { exit: 8, http: 502 },
   DATABASE_DENIED: { exit: 8, http: 502 },
   DATABASE_DUMP_FAILED: { exit: 8, http: 502 },
+  DATABASE_BACKUP_MISMATCH: { exit: 8, http: 502 },
   DATABASE_RESTORE_FAILED: { exit: 8, http: 502 },
   DATABASE_TOOL_MISSING: { exit: 8, http: 502 },
   DATABASE_PROTOCOL: { exit: 8, http: 502 },
@@ -59,6 +65,7 @@ export const errorCodes = {
   WAL_SLOT_UNUSABLE: { exit: 8, http: 409 },
   WAL_GAP: { exit: 8, http: 409 },
   WAL_DIVERGED: { exit: 8, http: 409 },
+  WAL_POINT_EXISTS: { exit: 2, http: 409 },
   WAL_INVALID: { exit: 6, http: 422 },
   WAL_SPOOL_FAILED: { exit: 8, http: 500 },
 

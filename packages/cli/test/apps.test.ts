@@ -50,6 +50,38 @@ describe('an installation without apps', () => {
     expect(await okJson('app', 'list')).toEqual([]);
   });
 
+  test('shows its settings and changes only what options name', async () => {
+    expect((await ok('settings', 'show')).stdout).toMatch(
+      /every 7 days; all data is read within 28 days[^]*E-mail: +off/,
+    );
+    const changed = await okJson('settings', 'maintenance', '--prune', 'off', '--read-data-days', '0');
+    expect(changed).toEqual({ prune: false, check: true, checkEveryDays: 7, readDataDays: 0 });
+    expect((await ok('settings', 'maintenance')).stdout).toContain('no data is read');
+    expect((await lab.run(['settings', 'maintenance', '--check-every-days', '91'])).exitCode).toBe(2);
+  });
+
+  test('turns e-mail on with what options name, and never shows the password', async () => {
+    await writeFile(lab.path('smtp.pass'), 'tinker-bell\n');
+    const args = [
+      '--host',
+      'smtp.example.com',
+      '--user',
+      'varve',
+      '--from',
+      'v@example.com',
+      '--to',
+      'ana@example.com',
+    ];
+    const { stdout } = await ok('settings', 'email', ...args, '--password-file', lab.path('smtp.pass'));
+    expect(stdout).toContain('smtp.example.com:587, starttls, as varve, with a password');
+    expect(stdout).not.toContain('tinker-bell');
+    const invalid = await lab.run(['settings', 'email', '--to', 'nobody']);
+    expect(invalid).toMatchObject({ exitCode: 2 });
+    expect(invalid.stderr).toContain('email');
+    expect((await ok('settings', 'email', '--off')).stdout).toMatch(/E-mail: +off/);
+    expect(await okJson('settings', 'show')).toMatchObject({ email: { host: 'smtp.example.com', enabled: false } });
+  });
+
   test('keeps its data to its owner', async () => {
     expect((await stat(lab.path('data'))).mode & 0o777).toBe(0o700);
   });

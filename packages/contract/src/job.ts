@@ -2,8 +2,12 @@
 
 import { z } from 'zod';
 import { appIdSchema, bytesSchema, snapshotIdSchema, timeSchema } from './primitives.ts';
+import { sandboxSchema, verifyCheckSchema } from './recovery.ts';
+import { lsnSchema, timelineNumberSchema } from './wal-block.ts';
 
-export const jobTypeSchema = z.enum(['snapshot', 'restore', 'forget', 'check', 'prune']).meta({ id: 'JobType' });
+export const jobTypeSchema = z
+  .enum(['snapshot', 'restore', 'forget', 'check', 'prune', 'recovery', 'verify'])
+  .meta({ id: 'JobType' });
 export type JobType = z.infer<typeof jobTypeSchema>;
 
 export const jobStateSchema = z
@@ -68,6 +72,29 @@ export const jobResultSchema = z
       packsWritten: z.number().int().nonnegative(),
       bytesWritten: bytesSchema,
     }),
+    z.strictObject({
+      type: z.literal('recovery'),
+      component: z.string(),
+      /** What the server says it replayed to. */
+      timeline: timelineNumberSchema,
+      lsn: lsnSchema,
+      lastCommitAt: timeSchema.nullable(),
+      segments: z.number().int().nonnegative(),
+      seconds: z.number().nonnegative(),
+      /** Of a recovery into one. */
+      sandbox: sandboxSchema.nullable(),
+      /** Of a recovery into a folder: the data folder. */
+      folder: z.string().nullable(),
+    }),
+    z.strictObject({
+      type: z.literal('verify'),
+      component: z.string(),
+      baseSnapshotId: snapshotIdSchema,
+      lastCommitAt: timeSchema.nullable(),
+      checks: z.array(verifyCheckSchema),
+      /** From the beginning of the recovery until the sandbox was removed. */
+      seconds: z.number().nonnegative(),
+    }),
   ])
   .meta({ id: 'JobResult' });
 export type JobResult = z.infer<typeof jobResultSchema>;
@@ -88,7 +115,7 @@ export const jobSchema = z
     snapshotId: snapshotIdSchema.nullable(),
     error: z.strictObject({ code: z.string(), message: z.string(), hint: z.string().nullable() }).nullable(),
     problems: z.array(z.strictObject({ path: z.string(), message: z.string() })),
-    /** Of checks and prunes; null for others, and when the job did not get that far. */
+    /** Of checks, prunes, recoveries and proofs; null for others, and when the job did not get that far. */
     result: jobResultSchema.nullable(),
   })
   .meta({ id: 'Job' });

@@ -41,6 +41,15 @@ export const policySchema = z
       .prefault({}),
     consistency: consistencySchema.default('live'),
     retention: retentionSchema.prefault({}),
+    /** For databases whose write-ahead log is captured. */
+    pointInTime: z
+      .strictObject({
+        /** Any second of so many days can be reached; older log is removed. */
+        windowDays: z.number().min(1).max(3650).default(7),
+        /** The repository is at most this far behind what is captured. */
+        commitSeconds: z.number().int().min(1).max(3600).default(10),
+      })
+      .prefault({}),
     /** Hours without a good snapshot after which an alert opens. */
     alertAfterHours: z.number().min(1).max(8760).default(24),
   })

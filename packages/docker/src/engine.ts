@@ -1,6 +1,7 @@
 // The room's surface in one object: an open engine. Every method maps the engine's errors to AppErrors with DOCKER_ codes
 // and takes `signal` where it waits. Holds no state but the connection.
 
+import type { Duplex } from 'node:stream';
 import type { ContainerInspectInfo } from 'dockerode';
 import { readArchive, writeArchive } from './archive.ts';
 import { composeUp, type ComposeUpOptions } from './compose-cli.ts';
@@ -18,6 +19,7 @@ import {
 import { inspectContainer, inspectProject, inspectRaw, listProjects, type DockerProject } from './discovery.ts';
 import { endpointUrl } from './endpoint.ts';
 import { collectExec, execInContainer, execOutput } from './exec.ts';
+import { openExecStream } from './exec-stream.ts';
 import type { CollectedResult, CollectOptions, ExecOptions, ExecProcess, ExecResult } from './exec-types.ts';
 import { waitHealthy, type WaitHealthyOptions } from './health.ts';
 import {
@@ -27,6 +29,12 @@ import {
   type HelperOptions,
   type RunHelperOptions,
 } from './helper-container.ts';
+import {
+  createServerContainer,
+  removeServerContainer,
+  removeVolume,
+  type ServerContainerOptions,
+} from './server-container.ts';
 import {
   emptyVolume,
   ensureVolume,
@@ -114,6 +122,10 @@ export class DockerEngine {
     return execOutput(this.#connection, containerId, options);
   }
 
+  execStream(containerId: string, options: Omit<ExecOptions, 'stdin'>): Promise<Duplex> {
+    return openExecStream(this.#connection, containerId, options);
+  }
+
   readArchive(containerId: string, path: string, options: ScopeOptions = {}): AsyncGenerator<Uint8Array, void, void> {
     return readArchive(this.#connection, containerId, path, options);
   }
@@ -143,6 +155,18 @@ export class DockerEngine {
     } = {},
   ): Promise<number> {
     return removeLeftoverHelpers(this.#connection, options);
+  }
+
+  createServerContainer(options: ServerContainerOptions): Promise<string> {
+    return createServerContainer(this.#connection, options);
+  }
+
+  removeServerContainer(id: string): Promise<void> {
+    return removeServerContainer(this.#connection, id);
+  }
+
+  removeVolume(name: string): Promise<void> {
+    return removeVolume(this.#connection, name);
   }
 
   volumeHostPath(volume: string | ContainerMount, options: ScopeOptions = {}): Promise<string | undefined> {

@@ -6,14 +6,15 @@ import { createServer } from 'node:net';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { Secret } from '@varve/base';
-import { findPostgresBinaries, startPostgres } from '@varve/testing';
+import { findPostgresMajors, startPostgres } from '@varve/testing';
 
 const run = promisify(execFile);
-const installed = await findPostgresBinaries();
+/** One installation of every major that is at hand. */
+export const majors = await findPostgresMajors();
 
 /** The folder of a major's server programs, or undefined when this machine has none. */
-export function binDirOf(major: 15 | 17): string | undefined {
-  return installed.find((binaries) => binaries.major === major)?.binDir;
+export function binDirOf(major: number): string | undefined {
+  return majors.find((binaries) => binaries.major === major)?.binDir;
 }
 
 export interface LocalServer extends AsyncDisposable {
@@ -31,7 +32,7 @@ export interface LocalServer extends AsyncDisposable {
 }
 
 export interface LocalServerOptions {
-  readonly major: 15 | 17;
+  readonly major: number;
   readonly hba?: readonly string[];
   readonly initdbOptions?: readonly string[];
 }

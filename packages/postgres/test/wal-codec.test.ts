@@ -2,13 +2,12 @@
 // headers.
 
 import { isAppError } from '@varve/base';
-import { array, assert, bigInt, constantFrom, integer, property, uint8Array } from 'fast-check';
+import { array, assert, integer, property, uint8Array } from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { lsnFromBigInt, parseLsn, segmentNameAt, segmentStart } from '../src/index.ts';
+import { parseLsn, segmentNameAt } from '../src/index.ts';
 import { decodeReplicationMessage, encodeStandbyStatus } from '../src/replication/replication-messages.ts';
-import { readPageHeader } from '../src/wal/page-header.ts';
-import { checkSegmentBytes, historyFileName, parseHistoryFileName, parseSegmentName } from '../src/wal/segments.ts';
-import { parseTimelineHistory, timelineAt } from '../src/wal/timeline-history.ts';
+import { findPageHeader } from '../src/wal/page-header.ts';
+import { checkSegmentBytes } from '../src/wal/segments.ts';
 import { decodeBackendMessage } from '../src/wire/backend-messages.ts';
 import { MessageFramer } from '../src/wire/framing.ts';
 
@@ -22,8 +21,6 @@ function codeOf(action: () => unknown): string {
 }
 
 const mib = 1 << 20;
-const lsns = bigInt({ min: 0n, max: 0xffff_ffff_ffff_ffffn }).map((value) => lsnFromBigInt(value));
-const sizes = constantFrom(mib, 2 * mib, 16 * mib, 64 * mib, 1024 * mib);
 
 /** XLogData as it stands in a CopyData message: 25 bytes, then WAL. */
 function xlogData(lsn: bigint, end: bigint, micros: bigint, wal: Uint8Array): Buffer {
@@ -127,60 +124,11 @@ describe('segments', () => {
     expect(segmentNameAt({ timeline: 1, lsn: parseLsn('5/C0000000') }, 1024 * mib)).toBe('000000010000000500000003');
   });
 
-  test('a name leads back to the start of the segment, for every size', () => {
-    assert(
-      property(lsns, sizes, integer({ min: 1, max: 0xffff_ffff }), (lsn, segmentBytes, timeline) => {
-        const start = segmentStart(lsn, segmentBytes);
-        expect(start <= lsn && lsn - start < BigInt(segmentBytes)).toBe(true);
-        expect(parseSegmentName(segmentNameAt({ timeline, lsn }, segmentBytes), segmentBytes)).toEqual({
-          timeline,
-          lsn: start,
-        });
-      }),
-    );
-  });
-
-  test('other names and sizes are none', () => {
-    for (const name of ['00000001000000000000000', '000000010000000000000001.partial', '00000001.history', '']) {
-      expect(parseSegmentName(name, mib)).toBeUndefined();
-    }
-    // With 16 MiB segments the last part goes up to FF, and there is no timeline 0.
-    expect(parseSegmentName('000000010000000000000100', 16 * mib)).toBeUndefined();
-    expect(parseSegmentName('000000000000000000000001', 16 * mib)).toBeUndefined();
+  test('a server can only tell sizes that initdb allows', () => {
     for (const bytes of [0, mib / 2, 3 * mib, 2048 * mib, Number.NaN]) {
       expect(codeOf(() => checkSegmentBytes(bytes))).toBe('DATABASE_PROTOCOL');
     }
     expect([checkSegmentBytes(mib), checkSegmentBytes(1024 * mib)]).toEqual([mib, 1024 * mib]);
-  });
-});
-
-describe('timeline history', () => {
-  const text = '1\t0/3000158\tno recovery target specified\n\n# note\n2\t1/A0\tbefore 2000-01-01 caf\u00e9\n';
-
-  test('lists where each ancestor was left', () => {
-    expect(parseTimelineHistory(Buffer.from(text, 'latin1'))).toEqual([
-      { timeline: 1, lsn: parseLsn('0/3000158') },
-      { timeline: 2, lsn: parseLsn('1/A0') },
-    ]);
-    expect(parseTimelineHistory(Buffer.alloc(0))).toEqual([]);
-  });
-
-  test('tells the timeline of a position; the border belongs to the next', () => {
-    const history = parseTimelineHistory(Buffer.from(text, 'latin1'));
-    const at = (lsn: string): number => timelineAt(parseLsn(lsn), { history, current: 5 });
-    expect(['0/0', '0/3000157', '0/3000158', '1/9F', '1/A0', 'FF/0'].map((lsn) => at(lsn))).toEqual([1, 1, 2, 2, 5, 5]);
-  });
-
-  test('lines that make no sense are refused', () => {
-    for (const bad of ['x', '1', '2\t0/1\n1\t0/2\n', '1\t0/1\n1\t0/2\n']) {
-      expect(codeOf(() => parseTimelineHistory(Buffer.from(bad)))).toBe('DATABASE_PROTOCOL');
-    }
-  });
-
-  test('files are named by the timeline in hexadecimal', () => {
-    expect(historyFileName(26)).toBe('0000001A.history');
-    expect(parseHistoryFileName('0000001A.history')).toBe(26);
-    expect(parseHistoryFileName('0000001A.history.tmp')).toBeUndefined();
   });
 });
 
@@ -194,25 +142,33 @@ describe('page headers', () => {
     page.writeBigUInt64LE(7_711_910_011_625_067_777n, 24);
     page.writeUInt32LE(16 * mib, 32);
     page.writeUInt32LE(8192, 36);
-    expect(readPageHeader(page)).toEqual({
+    expect(findPageHeader(page)).toEqual({
       magic: 0xd110,
+      major: 15,
+      flags: 2,
       timeline: 3,
       address: parseLsn('2/A000000'),
-      long: { systemId: '7711910011625067777', segmentBytes: 16 * mib, pageBytes: 8192 },
+      remainingBytes: 0,
+      headerBytes: 40,
+      long: { systemId: '7711910011625067777', segmentSizeBytes: 16 * mib, pageBytes: 8192 },
     });
+    expect(findPageHeader(page.subarray(0, 39))).toBeUndefined();
     page.writeUInt16LE(0, 2);
-    expect(readPageHeader(page)?.long).toBeUndefined();
+    expect(findPageHeader(page)?.long).toBeUndefined();
   });
 
   test('what cannot be a header is none', () => {
     const page = Buffer.alloc(24);
-    expect(readPageHeader(page)).toBeUndefined();
+    expect(findPageHeader(page)).toBeUndefined();
     page.writeUInt16LE(0xd110, 0);
-    expect(readPageHeader(page)).toBeUndefined();
+    expect(findPageHeader(page)).toBeUndefined();
     page.writeUInt32LE(1, 4);
-    expect(readPageHeader(page)?.address).toBe(0n);
-    page.writeBigUInt64LE(5n, 8);
-    expect(readPageHeader(page)).toBeUndefined();
-    expect(readPageHeader(page.subarray(0, 23))).toBeUndefined();
+    expect(findPageHeader(page)?.address).toBe(0n);
+    // A version that is newer than this reader is still WAL.
+    page.writeUInt16LE(0xd1ff, 0);
+    expect(findPageHeader(page)?.major).toBeUndefined();
+    expect(findPageHeader(page.subarray(0, 23))).toBeUndefined();
+    page.writeUInt16LE(0x0010, 2);
+    expect(findPageHeader(page)).toBeUndefined();
   });
 });

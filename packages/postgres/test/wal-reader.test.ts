@@ -1,8 +1,9 @@
 // The reader on the WAL of every server that is installed, against what was done there and what pg_waldump says.
 
+import { existsSync } from 'node:fs';
 import { chown, mkdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { findPostgresBinaries } from '@varve/testing';
+import { findPostgresMajors } from '@varve/testing';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import {
   formatLsn,
@@ -29,7 +30,7 @@ import {
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
-const installed = (await findPostgresBinaries()).filter(({ major }) => major >= 13 && major <= 18);
+const installed = await findPostgresMajors();
 const defaultSegmentBytes = 16 * 1024 * 1024;
 
 /** One of each kind that the reader tells. Yields where it begins. */
@@ -157,9 +158,10 @@ describe.each(installed)('the WAL of PostgreSQL $major ($origin)', ({ binDir, ma
     });
   });
 
-  test('is what pg_waldump says, where there is one', async ({ skip }) => {
-    const dumped = await dumpRecords(lab.server, segments);
-    if (!dumped) return skip('no pg_waldump among the programs of this server');
+  // The packages of npm bring no tools: the distribution's major has the oracle.
+  if (!existsSync(join(binDir, 'pg_waldump'))) return;
+  test('is what pg_waldump says', async () => {
+    const dumped = (await dumpRecords(lab.server, segments)) ?? [];
     const positions = recordPositions({ lsn: segments[0]!.startLsn }, bytes);
     expect(positions.map(formatLsn)).toEqual(dumped.map(({ lsn }) => lsn));
     expect(timesOf(eventsOf(all, 'commit'))).toEqual(dumpedTimes(dumped, /^COMMIT/));

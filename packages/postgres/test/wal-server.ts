@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { Secret } from '@varve/base';
-import { findPostgresBinaries, freePort, startPostgres } from '@varve/testing';
+import { findPostgresMajors, freePort, startPostgres } from '@varve/testing';
 import {
   connectPostgres,
   formatLsn,
@@ -23,10 +23,8 @@ import {
 
 const run = promisify(execFile);
 
-/** The newest server of every major that this machine has. */
-export const installedServers = (await findPostgresBinaries()).filter(
-  (binaries, index, all) => all.findIndex(({ major }) => major === binaries.major) === index,
-);
+/** One server of every major that this machine has, the newest first. */
+export const installedServers = await findPostgresMajors();
 
 export interface WalServer extends AsyncDisposable {
   location: ConnectOptions;

@@ -14,10 +14,10 @@ import {
   parseWalFileName,
   readWalFileHeader,
   recoveryPath,
+  segmentNameAt,
   segmentStart,
   summarizeWal,
   timelineAt,
-  walSegmentName,
   type WalSegmentBytes,
 } from '../src/index.ts';
 import { readSegments, startWalServer, type WalFile } from './wal-lab.ts';
@@ -29,9 +29,9 @@ const mebibyte = 1024 * 1024;
 describe('names of WAL files', () => {
   test('a segment name is its timeline and position, for every segment size', () => {
     const example = { timeline: 0xa, lsn: parseLsn('16/B374D848') };
-    expect(walSegmentName({ ...example, segmentSizeBytes: 16 * mebibyte })).toBe('0000000A00000016000000B3');
-    expect(walSegmentName({ ...example, segmentSizeBytes: mebibyte })).toBe('0000000A0000001600000B37');
-    expect(walSegmentName({ ...example, segmentSizeBytes: 1024 * mebibyte })).toBe('0000000A0000001600000002');
+    expect(segmentNameAt(example, 16 * mebibyte)).toBe('0000000A00000016000000B3');
+    expect(segmentNameAt(example, mebibyte)).toBe('0000000A0000001600000B37');
+    expect(segmentNameAt(example, 1024 * mebibyte)).toBe('0000000A0000001600000002');
     const positions = fc.tuple(
       fc.integer({ min: 0, max: 10 }),
       fc.bigInt(0n, 0xffff_ffff_ffff_ffffn),
@@ -41,7 +41,7 @@ describe('names of WAL files', () => {
       fc.property(positions, ([power, position, timeline]) => {
         const segmentSizeBytes = mebibyte * 2 ** power;
         const lsn = lsnFromBigInt(position);
-        const name = walSegmentName({ timeline, lsn, segmentSizeBytes });
+        const name = segmentNameAt({ timeline, lsn }, segmentSizeBytes);
         const startLsn = segmentStart(lsn, segmentSizeBytes);
         expect(lsn - startLsn < BigInt(segmentSizeBytes)).toBe(true);
         const isPartial = power % 2 === 0;
@@ -96,6 +96,9 @@ describe('history files', () => {
     expect(parseTimelineHistory('# a comment\n1 0/00001000\n', 2).ancestors).toEqual([
       { timeline: 1, switchLsn: 0x1000n, reason: '' },
     ]);
+    // As a server sends it: in no encoding that we could know.
+    const sent = Buffer.from('1\t0/1000\tbefore caf\u00e9\n', 'latin1');
+    expect(parseTimelineHistory(sent, 2).ancestors).toMatchObject([{ timeline: 1, switchLsn: 0x1000n }]);
   });
 
   test.each([

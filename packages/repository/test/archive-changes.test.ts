@@ -36,6 +36,7 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { ArchiveRun } from '../src/archive/archive-run.ts';
 import { BlobWriter } from '../src/archive/blob-writer.ts';
 import { FileSaver, type FileToSave } from '../src/archive/file-saver.ts';
+import { PageChecks } from '../src/archive/live-files.ts';
 import { readLargeFile } from '../src/archive/large-file.ts';
 import { compareReads, type ReadOutcome } from '../src/archive/stable-read.ts';
 import { noCounts } from '../src/archive/worker-protocol.ts';
@@ -78,6 +79,7 @@ function fileSaver({
     chunker: new Chunker(config.chunkerPolynomial),
     writer,
     reader: { libc: Libc.load(), times: new TimeFormatter(), users: new UserNames() },
+    checks: new PageChecks(),
     throwIfAborted: () => {},
   });
   return (file) => saver.save(file, noCounts());
@@ -230,7 +232,13 @@ describe('files that change while they are read', () => {
       ['/proc/version', lstatSync('/proc/version', { bigint: true }), readFileSync('/proc/version', 'utf8')],
       [path('before'), seen, 'before'],
     ] as const) {
-      const { json, outcome } = save({ path: Buffer.from(file), name: Buffer.from('x'), stat, pageChunkBytes: 0 });
+      const { json, outcome } = save({
+        path: Buffer.from(file),
+        name: Buffer.from('x'),
+        stat,
+        pageChunkBytes: 0,
+        live: null,
+      });
       const now = statSync(file, { bigint: true });
       expect(outcome).toBe('stable');
       expect(JSON.parse(json)).toMatchObject({

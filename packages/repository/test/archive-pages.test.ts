@@ -123,6 +123,31 @@ describe('files of pages', () => {
     await expectSound(all);
   });
 
+  test.each([1, 2])('a stream of exactly %d MiB comes back as it was', async (mebibytes) => {
+    const all = await lab();
+    const data = randomBytes(mebibytes * 1024 * 1024);
+    async function* whole(): AsyncGenerator<Uint8Array> {
+      yield data;
+    }
+    await using session = await startArchive(all.repository, { workers: 1 });
+    for (const pageChunkBytes of [pageBytes, 1024 * 1024]) {
+      await session.addStream({
+        target: `/${pageChunkBytes}`,
+        source: whole(),
+        sizeBytes: data.length,
+        pageChunkBytes,
+      });
+    }
+    const { snapshot } = await session.commit(commitOptions);
+    for (const path of [`/${pageBytes}`, `/${1024 * 1024}`]) {
+      const node = await findNode(all.repository, { treeId: snapshot.tree, path });
+      expect(node.content).toHaveLength(path === `/${pageBytes}` ? mebibytes * 128 : mebibytes);
+      const read = await Array.fromAsync(readFileContent(all.repository, { treeId: snapshot.tree, path }));
+      expect(Buffer.concat(read).equals(data)).toBe(true);
+    }
+    await expectSound(all);
+  });
+
   test('a stream that is shorter than it said ends the session', async () => {
     const all = await lab();
     async function* short(): AsyncGenerator<Uint8Array> {

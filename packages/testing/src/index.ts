@@ -16,6 +16,7 @@ export {
 } from './restic.ts';
 export {
   findPostgresBinaries,
+  findPostgresMajors,
   startPostgres,
   type PostgresBinaries,
   type PostgresServer,

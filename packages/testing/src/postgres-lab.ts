@@ -8,6 +8,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { execa } from 'execa';
+import { fetchedBinDirectories } from './postgres-majors.ts';
 
 export interface PostgresServer extends AsyncDisposable {
   readonly host: '127.0.0.1';
@@ -40,6 +41,8 @@ export interface PostgresServerOptions {
   readonly initdbOptions?: readonly string[];
 }
 
+const supportedMajors = [18, 17, 16, 15, 14, 13];
+
 export interface PostgresBinaries {
   readonly binDir: string;
   readonly major: number;
@@ -52,22 +55,31 @@ export interface PostgresBinaries {
  */
 export async function findPostgresBinaries(): Promise<readonly PostgresBinaries[]> {
   const root = '/usr/lib/postgresql';
-  const folders = (await readdir(root).catch(() => [])).map((name) => ({
-    binDir: join(root, name, 'bin'),
-    origin: 'system' as const,
-  }));
-  for (const binDir of (process.env['VARVE_TEST_POSTGRES'] ?? '').split(':')) {
-    if (binDir !== '') folders.push({ binDir, origin: 'system' });
-  }
+  const system = (await readdir(root).catch(() => [])).map((name) => join(root, name, 'bin'));
+  const named = (process.env['VARVE_TEST_POSTGRES'] ?? '').split(':').filter((binDir) => binDir !== '');
   const embedded = await embeddedBinDir();
-  const candidates = embedded === undefined ? folders : [...folders, { binDir: embedded, origin: 'npm' as const }];
-  const found: PostgresBinaries[] = [];
-  for (const candidate of candidates) {
-    const version = await execa(join(candidate.binDir, 'postgres'), ['--version'], { reject: false });
-    const major = Number(/(\d+)(?:\.|beta|rc|devel|$)/.exec(version.stdout)?.[1]);
-    if (version.exitCode === 0 && Number.isInteger(major)) found.push({ ...candidate, major });
-  }
-  return found.sort((a, b) => b.major - a.major);
+  const fetched = await fetchedBinDirectories();
+  const candidates = [
+    ...[...system, ...named].map((binDir) => ({ binDir, origin: 'system' as const })),
+    ...[...(embedded === undefined ? [] : [embedded]), ...fetched].map((binDir) => ({
+      binDir,
+      origin: 'npm' as const,
+    })),
+  ];
+  const found = await Promise.all(
+    candidates.map(async (candidate): Promise<readonly PostgresBinaries[]> => {
+      const version = await execa(join(candidate.binDir, 'postgres'), ['--version'], { reject: false });
+      const major = Number(/(\d+)(?:\.|beta|rc|devel|$)/.exec(version.stdout)?.[1]);
+      return version.exitCode === 0 && Number.isInteger(major) ? [{ ...candidate, major }] : [];
+    }),
+  );
+  return found.flat().sort((a, b) => b.major - a.major);
+}
+
+/** One installation of every supported major (13 to 18) that is at hand, the newest first: what tests are parameterised by. */
+export async function findPostgresMajors(): Promise<readonly PostgresBinaries[]> {
+  const found = await findPostgresBinaries();
+  return supportedMajors.flatMap((major) => found.find((binaries) => binaries.major === major) ?? []);
 }
 
 /** Initialises a cluster in a temporary folder and starts it (2–5 s). Throws when no server binaries are there. */

@@ -24,12 +24,13 @@ const fixtures = makeFixtures(now);
 
 test('checks of doctor have names for people, in their language', () => {
   const es = createTranslate('es', 'es-ES');
-  const names = ['data-directory', 'app:shop:schedule', 'app:shop:db', 'something new'];
+  const names = ['data-directory', 'app:shop:schedule', 'app:shop:db', 'something new', 'app:shop:db:capture'];
   expect(names.map((name) => checkTitle(name, t))).toEqual([
     'Data directory',
     'shop · schedule',
     'shop · db',
     names[3],
+    'shop · db · WAL capture',
   ]);
   expect(names.map((name) => checkTitle(name, es)).slice(0, 2)).toEqual(['Directorio de datos', 'shop · programación']);
 });

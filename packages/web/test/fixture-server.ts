@@ -1,7 +1,8 @@
-// A server that answers the API from fixtures and plays restores and snapshots over the event stream, so that every state of
-// a page can be looked at. It serves the built pages under a stricter content security policy than the real server's.
+// A server that answers the API from fixtures and plays jobs over the event stream, so that every state of a page can be looked
+// at. A played job goes on when the test says so, never by the clock: how fast the page or the machine is does not matter. It
+// serves the built pages under a stricter content security policy than the real server's.
 
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -29,16 +30,24 @@ export interface FixtureServer extends AsyncDisposable {
   /** Every request to the API as `METHOD /path`, with its body. */
   readonly requests: { readonly line: string; readonly body: unknown }[];
   scenario: Scenario;
-  /** Ends all event streams, as a restart of the server would. */
+  /** Resolves when a page listens to the events. */
+  listener(): Promise<void>;
+  /** Ends all event streams and refuses new ones until `acceptEvents`, as a restart of the server would. */
   dropEvents(): void;
+  acceptEvents(): void;
+  /** Lets the job that was started last go on up to and into a step, once a page listens; without a step, to its end. */
+  play(step?: string): Promise<void>;
 }
 
 interface State {
   readonly fixtures: Fixtures;
   readonly details: Map<string, JobDetails>;
   readonly streams: Set<ServerResponse>;
-  readonly timers: Set<NodeJS.Timeout>;
+  /** Of the job that was started last: what it still has to do. */
+  played: { readonly id: string; readonly steps: readonly string[]; next: number } | undefined;
   readonly requests: { readonly line: string; readonly body: unknown }[];
+  readonly changes: EventEmitter;
+  refusesEvents: boolean;
   scenario: Scenario;
   kitConfirmed: boolean;
 }
@@ -72,8 +81,10 @@ export async function startFixtureServer(options: { webRoot: string; scenario: S
     fixtures: makeFixtures(Date.now()),
     details: new Map(),
     streams: new Set(),
-    timers: new Set(),
+    played: undefined,
     requests: [],
+    changes: new EventEmitter(),
+    refusesEvents: false,
     scenario: options.scenario,
     kitConfirmed: false,
   };
@@ -96,11 +107,16 @@ export async function startFixtureServer(options: { webRoot: string; scenario: S
     set scenario(scenario) {
       state.scenario = scenario;
     },
+    listener: () => listener(state),
     dropEvents: () => {
+      state.refusesEvents = true;
       for (const stream of state.streams) stream.destroy();
     },
+    acceptEvents: () => {
+      state.refusesEvents = false;
+    },
+    play: (step) => play(state, step),
     async [Symbol.asyncDispose]() {
-      for (const timer of state.timers) clearTimeout(timer);
       server.close();
       server.closeAllConnections();
       await once(server, 'close');
@@ -149,10 +165,19 @@ async function readBody(request: IncomingMessage): Promise<unknown> {
 }
 
 function openStream(state: State, response: ServerResponse): void {
+  if (state.refusesEvents) {
+    response.destroy();
+    return;
+  }
   response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
   response.write(': hello\n\n');
   state.streams.add(response);
   response.on('close', () => state.streams.delete(response));
+  state.changes.emit('listener');
+}
+
+async function listener(state: State): Promise<void> {
+  while (state.streams.size === 0) await once(state.changes, 'listener');
 }
 
 function emit(state: State, event: VarveEvent): void {
@@ -337,9 +362,7 @@ function detailsOf(state: State, jobId: string): JobDetails | undefined {
   return { job, log };
 }
 
-const stepMs = 250;
-
-/** Plays a job: one step after the other, with bytes and a log line each. */
+/** Starts a job that goes on when it is played: one step after the other, with bytes and a log line each. */
 function playJob(state: State, type: Job['type'], appId: string | null, steps: readonly string[]): Job {
   const now = new Date().toISOString();
   const job: Job = {
@@ -358,21 +381,21 @@ function playJob(state: State, type: Job['type'], appId: string | null, steps: r
     result: null,
   };
   state.details.set(job.id, { job, log: [] });
-  for (const [index, step] of steps.entries()) {
-    schedule(state, (index + 1) * stepMs, () => playStep(state, job.id, step, (index + 0.5) / steps.length));
-  }
-  schedule(state, (steps.length + 1) * stepMs, () => {
-    change(state, job.id, { state: 'succeeded', finishedAt: new Date().toISOString(), progress: null });
-  });
+  state.played = { id: job.id, steps, next: 0 };
   return job;
 }
 
-function schedule(state: State, delayMs: number, run: () => void): void {
-  const timer = setTimeout(() => {
-    state.timers.delete(timer);
-    run();
-  }, delayMs);
-  state.timers.add(timer);
+async function play(state: State, until?: string): Promise<void> {
+  await listener(state);
+  const { played } = state;
+  if (played === undefined) throw new Error('no job was started');
+  const { id, steps } = played;
+  const end = until === undefined ? steps.length : steps.indexOf(until) + 1;
+  if (end <= played.next && until !== undefined) throw new Error(`the job has no step ${until} before it`);
+  for (; played.next < end; played.next += 1)
+    playStep(state, id, steps[played.next] ?? '', (played.next + 0.5) / steps.length);
+  if (until === undefined)
+    change(state, id, { state: 'succeeded', finishedAt: new Date().toISOString(), progress: null });
 }
 
 function playStep(state: State, jobId: string, step: string, fraction: number): void {

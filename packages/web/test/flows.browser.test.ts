@@ -94,8 +94,11 @@ describe.skipIf(skipReason !== '')(`flows in a browser${skipReason}`, () => {
     await expect.poll(() => page.getByText('Set the code of addons').count()).toBe(0);
     await page.getByLabel('Name of the app').fill('Ferretería Central');
     await run.click();
-    await page.locator('[aria-current=step]').waitFor();
+    await page.getByRole('heading', { name: 'Restore of Ferretería Central' }).waitFor();
+    await server.play('restore-database:db');
+    await page.locator('[aria-current=step]', { hasText: 'db' }).waitFor();
     await page.getByText('Step restore-database:db.').waitFor();
+    await server.play();
     await page.getByText('The app is back', { exact: true }).waitFor();
     expect(server.requests.find(({ line }) => line.endsWith('/restores'))?.body).toMatchObject({
       safetySnapshot: true,
@@ -150,7 +153,10 @@ describe.skipIf(skipReason !== '')(`flows in a browser${skipReason}`, () => {
     expect(server.requests.map(({ line }) => line)).not.toContain('POST /repository/prune');
     await dialog.getByRole('button', { name: 'Free the space' }).click();
     await page.getByRole('heading', { name: 'Freeing space' }).waitFor();
+    await server.play('prune-repack');
     await page.getByText('Copying what is used').first().waitFor();
+    await server.play();
+    await page.getByText('Copying what is used').first().waitFor({ state: 'hidden' });
     expect(stage.complaints).toEqual([]);
   });
 
@@ -188,9 +194,10 @@ describe.skipIf(skipReason !== '')(`flows in a browser${skipReason}`, () => {
     await using stage = await open('full', '/');
     const { page, server } = stage;
     await page.getByRole('heading', { name: 'Apps', exact: true }).waitFor();
-    await page.waitForTimeout(300);
+    await server.listener();
     server.dropEvents();
     await page.getByText('Reconnecting…').waitFor();
+    server.acceptEvents();
     await page.getByText('Reconnecting…').waitFor({ state: 'hidden' });
   });
 

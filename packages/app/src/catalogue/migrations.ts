@@ -122,6 +122,44 @@ const migrations: readonly string[] = [
   CREATE UNIQUE INDEX jobs_one_without_app ON jobs (ifnull(app_id, ''))
     WHERE app_id IS NULL AND state IN ('queued', 'running');
   `,
+  `
+  -- How each capture of a write-ahead log stands; written by the process that captures.
+  CREATE TABLE wal_captures (
+    app_id TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+    component TEXT NOT NULL,
+    state_json TEXT NOT NULL,
+    updated_at TEXT NOT NULL,
+    PRIMARY KEY (app_id, component)
+  ) STRICT;
+
+  -- Replication slots that were made, until they are dropped: an app may be removed while its server does not answer.
+  CREATE TABLE wal_slots (
+    slot TEXT NOT NULL PRIMARY KEY,
+    component TEXT NOT NULL,
+    app_json TEXT NOT NULL,
+    made_at TEXT NOT NULL
+  ) STRICT;
+  `,
+  `
+  CREATE TABLE wal_blocks (
+    repository_id TEXT NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
+    id TEXT NOT NULL,
+    app_id TEXT NOT NULL,
+    facts_json TEXT NOT NULL,
+    segments BLOB NOT NULL,
+    PRIMARY KEY (repository_id, id)
+  ) STRICT;
+  CREATE INDEX wal_blocks_by_app ON wal_blocks (repository_id, app_id);
+
+  CREATE TABLE base_backups (
+    repository_id TEXT NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
+    snapshot_id TEXT NOT NULL,
+    app_id TEXT NOT NULL,
+    bases_json TEXT NOT NULL,
+    PRIMARY KEY (repository_id, snapshot_id)
+  ) STRICT;
+  CREATE INDEX base_backups_by_app ON base_backups (repository_id, app_id);
+  `,
 ];
 
 /** Schema number that this Varve writes. */

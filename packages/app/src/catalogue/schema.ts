@@ -110,6 +110,25 @@ interface AlertsTable {
   next_notify_at: string | null;
 }
 
+/** Cache of the facts of WAL blocks in the repository. */
+interface WalBlocksTable {
+  repository_id: string;
+  /** Of the snapshot that is the block. */
+  id: string;
+  app_id: string;
+  /** The facts without those of segments, and the columns of these (timeline/block-facts.ts). */
+  facts_json: string;
+  segments: Uint8Array;
+}
+
+/** Cache of the base backups in snapshots of apps; an empty list for a snapshot without any. */
+interface BaseBackupsTable {
+  repository_id: string;
+  snapshot_id: string;
+  app_id: string;
+  bases_json: string;
+}
+
 /** What changed, for event streams in this and other processes; bounded. */
 interface ChangesTable {
   id: Generated<number>;
@@ -124,6 +143,23 @@ interface ClaimsTable {
   until_ms: number;
 }
 
+interface WalCapturesTable {
+  app_id: string;
+  component: string;
+  /** WalCapture as in the contract. */
+  state_json: string;
+  updated_at: string;
+}
+
+/** Replication slots that were made and not dropped yet. */
+interface WalSlotsTable {
+  slot: string;
+  component: string;
+  /** App as in the contract, as it was when the slot was made: how its database is reached. */
+  app_json: string;
+  made_at: string;
+}
+
 export interface CatalogueSchema {
   settings: SettingsTable;
   repositories: RepositoriesTable;
@@ -134,8 +170,12 @@ export interface CatalogueSchema {
   stopped_things: StoppedThingsTable;
   schedules: SchedulesTable;
   alerts: AlertsTable;
+  wal_blocks: WalBlocksTable;
+  base_backups: BaseBackupsTable;
   changes: ChangesTable;
   claims: ClaimsTable;
+  wal_captures: WalCapturesTable;
+  wal_slots: WalSlotsTable;
 }
 
 export type JobRow = Selectable<JobsTable>;

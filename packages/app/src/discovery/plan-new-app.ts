@@ -44,7 +44,9 @@ async function planDockerApp(
       `It has: ${app.components.map(({ name }) => name).join(', ')}.`,
     );
   }
-  const components: Component[] = app.components.filter(({ name }) => !input.withoutComponents.includes(name));
+  const components: Component[] = app.components
+    .filter(({ name }) => !input.withoutComponents.includes(name))
+    .map((component) => withWal(component, input.wal));
   const names = new ComponentNames();
   for (const { name } of app.components) names.take(name);
   for (const path of input.code) {
@@ -55,6 +57,10 @@ async function planDockerApp(
   if (components.length === 0)
     throw invalid(`Nothing of the app ${app.name} would be saved.`, 'Leave out fewer components.');
   return { id: input.id ?? app.suggestedId, name: input.name ?? app.name, origin: app.origin, components, secrets: [] };
+}
+
+function withWal(component: Component, wal: boolean): Component {
+  return wal && component.kind === 'database' ? { ...component, wal } : component;
 }
 
 async function planHostApp(input: Extract<NewApp, { type: 'host' }>): Promise<PlannedApp> {
@@ -127,9 +133,11 @@ async function planDatabase(database: NewDatabase, appId: string, names: Compone
       urlSecret,
       display: `postgresql://${location.user}@${where}:${location.port}/${location.database}`.slice(0, 500),
     },
+    ...(database.readThrough === undefined ? {} : { readThrough: database.readThrough }),
     ...(dataDirectory === undefined ? {} : { dataDirectory }),
     ...(database.binDirectory === undefined ? {} : { binDirectory: await existing(database.binDirectory, 'folder') }),
     excludes: [],
+    ...(database.wal ? { wal: true } : {}),
   };
   return { component, secret: { name: urlSecret, value: new Secret(database.url) } };
 }

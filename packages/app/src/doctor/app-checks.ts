@@ -2,15 +2,14 @@
 
 import { access } from 'node:fs/promises';
 import { AppError, messageOf } from '@varve/base';
-import type { App, DatabaseComponent, DoctorCheck } from '@varve/contract';
-import { connectPostgres, listDatabases, readServerFacts } from '@varve/postgres';
+import type { App, DoctorCheck } from '@varve/contract';
 import { projectOf } from '../components/docker-project.ts';
-import { databaseAccess } from '../components/database/database-access.ts';
 import type { Installation } from '../installation.ts';
 import { nextRun } from '../schedule/cron.ts';
 import { checked, type Finding } from './check.ts';
+import { databaseChecks } from './database-checks.ts';
 
-const databaseTimeoutMs = 15_000;
+const databaseTimeoutMs = 40_000;
 
 function schedule(app: App, now: Date): Finding {
   const { enabled, cron, timeZone } = app.policy.schedule;
@@ -38,24 +37,6 @@ async function containers(app: App, parts: Installation, signal: AbortSignal): P
   };
 }
 
-async function database(
-  app: App,
-  component: DatabaseComponent,
-  parts: Installation,
-  signal: AbortSignal,
-): Promise<Finding> {
-  const project = await projectOf({ docker: () => parts.docker.get(), signal }, app);
-  const access = await databaseAccess({ component, secrets: parts.secrets, project, signal });
-  // Asked the way it is saved: a base backup needs the replication protocol and none of PostgreSQL's programs.
-  if (component.method === 'base' && access.location !== null) {
-    await using connection = await connectPostgres({ ...access.location, replication: 'database', signal });
-    const { version } = await readServerFacts(connection, { signal });
-    return { state: 'ok', message: `PostgreSQL ${version} answers and lets Varve take base backups.` };
-  }
-  const databases = await listDatabases(access.runner, access.target, { signal });
-  return { state: 'ok', message: `It answers and has ${databases.length} databases.` };
-}
-
 async function folder(path: string): Promise<Finding> {
   try {
     await access(path);
@@ -71,11 +52,13 @@ async function folder(path: string): Promise<Finding> {
 export async function appChecks(app: App, parts: Installation): Promise<DoctorCheck[]> {
   const signal = AbortSignal.timeout(databaseTimeoutMs);
   const name = (what: string): string => `app:${app.id}:${what}`;
-  const checks = [checked(name('schedule'), () => schedule(app, parts.clock.now()))];
+  const checks: Promise<DoctorCheck | readonly DoctorCheck[]>[] = [
+    checked(name('schedule'), () => schedule(app, parts.clock.now())),
+  ];
   if (app.origin.type === 'docker') checks.push(checked(name('containers'), () => containers(app, parts, signal)));
   for (const component of app.components) {
     const label = name(component.name);
-    if (component.kind === 'database') checks.push(checked(label, () => database(app, component, parts, signal)));
+    if (component.kind === 'database') checks.push(databaseChecks(app, component, { parts, label, signal }));
     else if (component.kind === 'code') checks.push(checked(label, () => folder(component.path)));
     else if (component.kind === 'volume' && component.source.type === 'folder') {
       const { path } = component.source;
@@ -83,5 +66,5 @@ export async function appChecks(app: App, parts: Installation): Promise<DoctorCh
       if (app.origin.type === 'host') checks.push(checked(label, () => folder(path)));
     }
   }
-  return Promise.all(checks);
+  return (await Promise.all(checks)).flat();
 }

@@ -5,10 +5,11 @@
 import { AppError, isAppError, messageOf, type Clock, type Logger } from '@varve/base';
 import type { Catalogue } from '../catalogue/catalogue.ts';
 import type { RestartContext, RestartStopped, StoppedRecord } from '../use-case.ts';
+import { Claims } from './claims.ts';
 import type { JobLog } from './job-log.ts';
 import { describeError } from './job-run.ts';
 import type { ActiveJob, JobStore } from './job-store.ts';
-import { ownerState, parseOwner, sameOwner, type ProcessOwner } from './process-owner.ts';
+import { ownerState, type ProcessOwner } from './process-owner.ts';
 import { leftStopped, stoppedJournal } from './stopped-journal.ts';
 
 const claimName = 'recovery';
@@ -39,31 +40,6 @@ function isDead(active: ActiveJob, options: RecoveryOptions): boolean {
   const state = ownerState(active.owner, options.owner);
   if (state !== 'unknown') return state === 'dead';
   return active.leaseUntilMs < options.clock.now().getTime();
-}
-
-/** Takes the right to repair; false when another living process has it. */
-async function claim(options: RecoveryOptions): Promise<boolean> {
-  const nowMs = options.clock.now().getTime();
-  return options.catalogue.write(async (queries) => {
-    const row = await queries.selectFrom('claims').selectAll().where('name', '=', claimName).executeTakeFirst();
-    if (row && row.until_ms > nowMs) {
-      const holder = parseOwner(row.owner_json);
-      if (!sameOwner(holder, options.owner) && ownerState(holder, options.owner) !== 'dead') return false;
-    }
-    await queries
-      .replaceInto('claims')
-      .values({ name: claimName, owner_json: JSON.stringify(options.owner), until_ms: nowMs + claimMs })
-      .execute();
-    return true;
-  });
-}
-
-async function releaseClaim(options: RecoveryOptions): Promise<void> {
-  await options.catalogue.queries
-    .deleteFrom('claims')
-    .where('name', '=', claimName)
-    .where('owner_json', '=', JSON.stringify(options.owner))
-    .execute();
 }
 
 /** Ends the jobs of dead processes as JOB_INTERRUPTED; yields their ids. */
@@ -131,7 +107,8 @@ export async function recover(
   if (how.onlyNew && interrupted.length === 0) return { interrupted, restarted: 0, problems: [] };
   const waiting = await recordsToRestart(options);
   if (interrupted.length === 0 && waiting.size === 0) return { interrupted, restarted: 0, problems: [] };
-  if (!(await claim(options))) return { interrupted, restarted: 0, problems: [] };
+  const claims = new Claims(options);
+  if (!(await claims.take(claimName, claimMs))) return { interrupted, restarted: 0, problems: [] };
   const problems: string[] = [];
   let restarted = 0;
   try {
@@ -146,7 +123,7 @@ export async function recover(
     problems.push(messageOf(error));
     if (!isAppError(error)) options.logger.error('repair of what dead runs left failed', { error: messageOf(error) });
   } finally {
-    await releaseClaim(options);
+    await claims.release(claimName);
   }
   for (const problem of problems)
     options.logger.error('something that a dead run left is not repaired yet', { problem });

@@ -2,7 +2,7 @@
 // cancellation goes to the server; COPY streams are pulled, so a slow consumer slows the server.
 
 import assert from 'node:assert';
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { AppError, throwIfAborted, type Secret } from '@varve/base';
 import type { ServerReport } from '../wire/backend-messages.ts';
 import {
@@ -19,7 +19,7 @@ import { Exchange, type ExchangeHost, type ExchangeOptions } from './exchange.ts
 import { connectionLost, MessageStream } from './message-stream.ts';
 import { ResultCollector, type QueryResult } from './result-collector.ts';
 import type { ServerName } from './server-errors.ts';
-import { addressOf, openTransport, type TlsMode, type Transport } from './transport.ts';
+import { addressOf, openTransport, type PostgresStream, type TlsMode, type Transport } from './transport.ts';
 
 /** Where and as whom to connect. */
 export interface ConnectOptions {
@@ -27,6 +27,8 @@ export interface ConnectOptions {
   readonly port: number;
   /** Folder of the server's Unix socket, or the socket itself; used in place of host. */
   readonly socketPath?: string | undefined;
+  /** Another way to the server, used in place of host, port and socket. */
+  readonly stream?: PostgresStream | undefined;
   readonly user: string;
   readonly password?: Secret | undefined;
   readonly database: string;
@@ -121,7 +123,7 @@ interface ConnectionParts {
 /** An open session, made by {@link connectPostgres}. Whoever opened it closes it (`await using`). */
 export class PgConnection {
   readonly #parts: ConnectionParts;
-  readonly #socket: Socket;
+  readonly #socket: Duplex;
   #exchange: Exchange | undefined;
   #isClosed = false;
 
@@ -309,10 +311,11 @@ export class PgConnection {
       });
       const { promise, resolve } = Promise.withResolvers<undefined>();
       socket.on('error', () => socket.destroy()).on('close', () => resolve(undefined));
-      socket.setTimeout(closeGraceMs, () => socket.destroy());
+      const timer = setTimeout(() => socket.destroy(), closeGraceMs);
       socket.resume();
       socket.end(encodeCancelRequest(session.cancelKey));
       await promise;
+      clearTimeout(timer);
     } catch {
       // The server cannot be reached for the request: the exchange hangs up after its grace time.
     }

@@ -3,8 +3,9 @@
 
 import { createHash, type X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { connect as connectTcp, isIP, type Socket } from 'node:net';
+import { connect as connectTcp, isIP } from 'node:net';
 import { basename, join } from 'node:path';
+import type { Duplex } from 'node:stream';
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import { AppError, messageOf, systemErrorCode, throwIfAborted } from '@varve/base';
 import { encodeSslRequest } from '../wire/frontend-messages.ts';
@@ -15,11 +16,26 @@ import { encodeSslRequest } from '../wire/frontend-messages.ts';
  */
 export type TlsMode = 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full';
 
+/** A way to a server that is neither TCP nor a Unix socket of this host: through its container, for example. */
+export interface PostgresStream {
+  /** Names the way in messages, in place of host and port. */
+  readonly address: string;
+  /** Nobody can listen on the way: a clear password may be sent without TLS. */
+  readonly isPrivate: boolean;
+  /**
+   * Opens a stream to the server, ready to be written to. Called for the session, and again for each CancelRequest. Its
+   * errors and the end of the server's bytes must end the stream; destroying it must close the connection to the server.
+   */
+  open(options: { readonly signal: AbortSignal }): Promise<Duplex>;
+}
+
 export interface TransportOptions {
   readonly host: string;
   readonly port: number;
   /** Folder of the server's Unix socket, or the socket itself; used in place of host. */
   readonly socketPath?: string | undefined;
+  /** Used in place of host, port and socket. */
+  readonly stream?: PostgresStream | undefined;
   readonly tls: TlsMode;
   /** PEM file with the certificates to trust in the verify modes; the system's own when absent. */
   readonly tlsCaFile?: string | undefined;
@@ -29,7 +45,7 @@ export interface TransportOptions {
 
 /** An open byte stream. */
 export interface Transport {
-  readonly socket: Socket;
+  readonly socket: Duplex;
   readonly isEncrypted: boolean;
   /** TLS, a Unix socket or loopback: nobody can listen on the way. */
   readonly isPrivate: boolean;
@@ -38,7 +54,8 @@ export interface Transport {
 }
 
 /** `host:port`, or the path of the socket: how messages name the server. */
-export function addressOf(options: Pick<TransportOptions, 'host' | 'port' | 'socketPath'>): string {
+export function addressOf(options: Pick<TransportOptions, 'host' | 'port' | 'socketPath' | 'stream'>): string {
+  if (options.stream) return options.stream.address;
   if (options.socketPath !== undefined) return socketFile(options.socketPath, options.port);
   return isIP(options.host) === 6 ? `[${options.host}]:${options.port}` : `${options.host}:${options.port}`;
 }
@@ -51,31 +68,31 @@ function socketFile(path: string, port: number): string {
 export async function openTransport(options: TransportOptions): Promise<Transport> {
   throwIfAborted(options.signal);
   const address = addressOf(options);
-  const { socketPath, port, host } = options;
-  const socket = connectTcp(socketPath === undefined ? { host, port } : { path: socketFile(socketPath, port) });
-  const stop = (): void => {
-    socket.destroy(new Error('cancelled'));
-  };
+  const over = new AbortController();
+  const stop = (): void => over.abort(new Error('cancelled'));
   const timer = setTimeout(() => {
-    const seconds = options.connectTimeoutMs / 1000;
-    socket.destroy(new Error(`no answer within ${seconds} s`));
+    over.abort(new Error(`no answer within ${options.connectTimeoutMs / 1000} s`));
   }, options.connectTimeoutMs);
   options.signal?.addEventListener('abort', stop, { once: true });
+  let opened: Duplex | undefined;
   try {
-    await eventOf(socket, 'connect');
-    socket.setNoDelay(true);
-    socket.setKeepAlive(true, 30_000);
-    if (socketPath !== undefined) return { socket, isEncrypted: false, isPrivate: true, certificateHash: undefined };
-    const isLoopback = /^(127\.|::1$|::ffff:127\.)/.test(socket.remoteAddress ?? '');
-    if (options.tls === 'disable' || !(await acceptsTls(socket, options, address))) {
-      return { socket, isEncrypted: false, isPrivate: isLoopback, certificateHash: undefined };
+    const { socket, isPrivate, mayEncrypt } = await openStream(options, over.signal);
+    opened = socket;
+    const giveUp = (): void => void socket.destroy(over.signal.reason as Error);
+    over.signal.addEventListener('abort', giveUp, { once: true });
+    try {
+      if (!mayEncrypt || options.tls === 'disable' || !(await acceptsTls(socket, options, address))) {
+        return { socket, isEncrypted: false, isPrivate, certificateHash: undefined };
+      }
+      const secure = await encrypt(socket, options, address);
+      const certificate = secure.getPeerX509Certificate();
+      const certificateHash = certificate && endPointHash(certificate);
+      return { socket: secure, isEncrypted: true, isPrivate: true, certificateHash };
+    } finally {
+      over.signal.removeEventListener('abort', giveUp);
     }
-    const secure = await encrypt(socket, options, address);
-    const certificate = secure.getPeerX509Certificate();
-    const certificateHash = certificate && endPointHash(certificate);
-    return { socket: secure, isEncrypted: true, isPrivate: true, certificateHash };
   } catch (error) {
-    socket.destroy();
+    opened?.destroy();
     throwIfAborted(options.signal);
     if (error instanceof AppError) throw error;
     throw unreachable(address, options, error);
@@ -85,7 +102,40 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
   }
 }
 
-function eventOf(socket: Socket, event: string): Promise<void> {
+interface OpenStream {
+  readonly socket: Duplex;
+  readonly isPrivate: boolean;
+  readonly mayEncrypt: boolean;
+}
+
+/** Rejects with the signal's reason after an abort. */
+async function openStream(options: TransportOptions, signal: AbortSignal): Promise<OpenStream> {
+  const { stream, socketPath, port, host } = options;
+  if (stream) {
+    try {
+      return { socket: await stream.open({ signal }), isPrivate: stream.isPrivate, mayEncrypt: true };
+    } catch (error) {
+      throw signal.aborted ? signal.reason : error;
+    }
+  }
+  const socket = connectTcp(socketPath === undefined ? { host, port } : { path: socketFile(socketPath, port) });
+  const giveUp = (): void => void socket.destroy(signal.reason as Error);
+  signal.addEventListener('abort', giveUp, { once: true });
+  try {
+    await eventOf(socket, 'connect');
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', giveUp);
+  }
+  socket.setNoDelay(true);
+  socket.setKeepAlive(true, 30_000);
+  const isLoopback = /^(127\.|::1$|::ffff:127\.)/.test(socket.remoteAddress ?? '');
+  return { socket, isPrivate: socketPath !== undefined || isLoopback, mayEncrypt: socketPath === undefined };
+}
+
+function eventOf(socket: Duplex, event: string): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<undefined>();
   const settle = (): void => {
     socket.off('error', reject);
@@ -99,7 +149,7 @@ function eventOf(socket: Socket, event: string): Promise<void> {
 }
 
 /** Sends SSLRequest. True: the server waits for a TLS handshake. False: it has no TLS and the mode allows that. */
-async function acceptsTls(socket: Socket, options: TransportOptions, address: string): Promise<boolean> {
+async function acceptsTls(socket: Duplex, options: TransportOptions, address: string): Promise<boolean> {
   socket.write(encodeSslRequest());
   await eventOf(socket, 'readable');
   const answer: unknown = socket.read();
@@ -119,7 +169,7 @@ async function acceptsTls(socket: Socket, options: TransportOptions, address: st
   });
 }
 
-async function encrypt(socket: Socket, options: TransportOptions, address: string): Promise<TLSSocket> {
+async function encrypt(socket: Duplex, options: TransportOptions, address: string): Promise<TLSSocket> {
   const verify = options.tls === 'verify-ca' || options.tls === 'verify-full';
   const tlsOptions: ConnectionOptions = {
     socket,

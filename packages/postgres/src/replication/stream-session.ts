@@ -157,7 +157,8 @@ export class StreamSession {
     if (isAnswer) this.#isReplyOwed = false;
     if (this.#options.synchronous || isAnswer) this.#sendStatus(false);
     else {
-      this.#ackTimer ??= setTimeout(() => this.#tell(false), this.#statusAtMs + acknowledgeMs - nowMs);
+      const waitMs = Math.max(0, this.#statusAtMs + acknowledgeMs - nowMs);
+      this.#ackTimer ??= setTimeout(() => this.#tell(false), waitMs);
     }
   }
 

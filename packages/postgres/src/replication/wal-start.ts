@@ -46,17 +46,17 @@ export async function assertSameHistory(connection: PgConnection, source: WalSou
     throw diverged(`PostgreSQL at ${address} is at ${there}; WAL was captured up to ${here}: the server was set back.`);
   }
   if (end.timeline === source.timeline) return;
-  const history = parseTimelineHistory(await readTimelineHistory(connection, source.timeline));
-  const left = history.find((entry) => entry.timeline === end.timeline);
+  const history = parseTimelineHistory(await readTimelineHistory(connection, source.timeline), source.timeline);
+  const left = history.ancestors.find((ancestor) => ancestor.timeline === end.timeline);
   if (!left) {
     throw diverged(
       `Timeline ${end.timeline}, on which WAL was captured, is not in the past of timeline ${source.timeline}.`,
     );
   }
   // Within the segment of the switch it starts anew on the next timeline, and the old tail stays. Beyond, whole segments are of a past that is not this server's.
-  if (segmentStart(end.lsn, source.segmentBytes) <= left.lsn) return;
+  if (segmentStart(end.lsn, source.segmentBytes) <= left.switchLsn) return;
   throw diverged(
-    `PostgreSQL at ${address} left timeline ${end.timeline} at ${formatLsn(left.lsn)}; WAL was captured on it up to ${formatLsn(end.lsn)}.`,
+    `PostgreSQL at ${address} left timeline ${end.timeline} at ${formatLsn(left.switchLsn)}; WAL was captured on it up to ${formatLsn(end.lsn)}.`,
   );
 }
 
@@ -68,8 +68,8 @@ export async function firstPosition(
 ): Promise<WalPosition> {
   const lsn = slotRestart ?? source.flushLsn;
   if (source.timeline === 1) return { timeline: 1, lsn };
-  const history = parseTimelineHistory(await readTimelineHistory(connection, source.timeline));
-  return { timeline: timelineAt(lsn, { history, current: source.timeline }), lsn };
+  const history = parseTimelineHistory(await readTimelineHistory(connection, source.timeline), source.timeline);
+  return { timeline: timelineAt(history, lsn), lsn };
 }
 
 function diverged(message: string): AppError {

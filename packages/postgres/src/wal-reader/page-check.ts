@@ -1,10 +1,9 @@
 // What a page header must say to be the next one.
 
 import { formatLsn, type Lsn } from '../lsn.ts';
-import { allPageFlags, pageBytes, type WalPageHeader } from './page-header.ts';
-import { isSegmentSize } from './segment-name.ts';
+import { allPageFlags, pageBytes, type WalMajor, type WalPageHeader } from '../wal/page-header.ts';
+import { isSegmentSize } from '../wal/segments.ts';
 import type { WalFault } from './wal-end.ts';
-import type { WalMajor } from './wal-event.ts';
 
 /** What is known of the log from pages before, or from elsewhere. */
 export interface WalIdentity {

@@ -1,6 +1,7 @@
 // From a record to the event that it stands for: which resource managers matter, and their decoders.
 // Source of the numbers: src/include/access/rmgrlist.h, where they are the order of the lines.
 
+import type { WalMajor } from '../wal/page-header.ts';
 import type { WalRecord } from './record-data.ts';
 import {
   decodeDatabaseRecord,
@@ -10,7 +11,7 @@ import {
   isServerEvent,
 } from './server-record.ts';
 import { decodeTransactionRecord, isTransactionEvent } from './transaction-record.ts';
-import type { WalEvent, WalMajor } from './wal-event.ts';
+import type { WalEvent } from './wal-event.ts';
 
 const server = 0;
 const transaction = 1;

@@ -2,8 +2,9 @@
 // 13 to 18 in all fields that are read here. Sources: src/include/catalog/pg_control.h, access/xlog_internal.h,
 // commands/dbcommands_xlog.h, commands/tablespace.h.
 
+import type { WalMajor } from '../wal/page-header.ts';
 import { UnreadableRecord, type WalRecord } from './record-data.ts';
-import type { Checkpoint, DatabaseCreated, ParameterChange, WalEvent, WalMajor, WalParameters } from './wal-event.ts';
+import type { Checkpoint, DatabaseCreated, ParameterChange, WalEvent, WalParameters } from './wal-event.ts';
 
 const kindMask = 0xf0;
 

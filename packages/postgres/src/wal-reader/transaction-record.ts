@@ -1,8 +1,9 @@
 // Records of the resource manager "Transaction": commits, aborts, prepared transactions. What follows the time in them is
 // optional and told by flags. Sources: src/include/access/xact.h, src/backend/access/rmgrdesc/xactdesc.c of 13 to 18.
 
+import type { WalMajor } from '../wal/page-header.ts';
 import type { WalRecord } from './record-data.ts';
-import type { TransactionEnd, TransactionPrepared, WalMajor } from './wal-event.ts';
+import type { TransactionEnd, TransactionPrepared } from './wal-event.ts';
 
 const operationMask = 0x70;
 const hasFlags = 0x80;

@@ -2,9 +2,6 @@
 
 import type { Lsn } from '../lsn.ts';
 
-/** Versions of PostgreSQL whose log is understood. */
-export type WalMajor = 13 | 14 | 15 | 16 | 17 | 18;
-
 interface RecordPlace {
   /** First byte of the record, as pg_waldump prints it. */
   readonly lsn: Lsn;

@@ -1,8 +1,8 @@
 // The page that is being read: its bytes as they come in, how far it was read, and where it stands in the log.
 
 import type { Lsn } from '../lsn.ts';
+import { pageBytes } from '../wal/page-header.ts';
 import { makeWordBuffer } from './crc32c.ts';
-import { pageBytes } from './page-header.ts';
 
 export class WalPage {
   readonly buffer = makeWordBuffer(pageBytes);

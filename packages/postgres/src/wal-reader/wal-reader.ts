@@ -4,8 +4,6 @@
 // record are held. Sources: src/backend/access/transam/xlogreader.c (the rules), README.md of this room.
 
 import { formatLsn, parseLsn, type Lsn } from '../lsn.ts';
-import { crc32cStart, finishCrc32c, updateCrc32c } from './crc32c.ts';
-import { checkPageHeader, type WalIdentity } from './page-check.ts';
 import {
   firstIsContinuation,
   firstOverwritesContinuation,
@@ -13,7 +11,9 @@ import {
   pageBytes,
   readPageHeader,
   shortHeaderBytes,
-} from './page-header.ts';
+} from '../wal/page-header.ts';
+import { crc32cStart, finishCrc32c, updateCrc32c } from './crc32c.ts';
+import { checkPageHeader, type WalIdentity } from './page-check.ts';
 import { align8, RecordData, recordHeaderBytes, UnreadableRecord } from './record-data.ts';
 import { decodeRecord, endsSegment, mayBeEvent } from './record-event.ts';
 import { SplitRecord } from './split-record.ts';

@@ -3,8 +3,8 @@
 
 import { throwIfAborted } from '@varve/base';
 import type { Lsn } from '../lsn.ts';
+import type { TimelineHistory } from '../wal/timeline-history.ts';
 import type { WalIdentity } from './page-check.ts';
-import type { TimelineHistory } from './timeline-history.ts';
 import type { WalEnd } from './wal-end.ts';
 import type {
   Checkpoint,

@@ -4,8 +4,8 @@
 
 import { open, type FileHandle } from 'node:fs/promises';
 import { AppError } from '@varve/base';
-import { formatLsn, type Lsn } from '../lsn.ts';
-import { readPageHeader, shortHeaderBytes, type WalPageHeader } from './page-header.ts';
+import { formatLsn, lsnFromBigInt, type Lsn } from '../lsn.ts';
+import { findPageHeader, shortHeaderBytes, type WalPageHeader } from './page-header.ts';
 import { advance, segmentNameAt } from './segments.ts';
 
 /** What the pages of a segment must say. */
@@ -92,12 +92,12 @@ class PageChecker {
     }
     if (this.zerosFrom !== undefined) return 'there is data after pages of zeros';
     if (page.length < shortHeaderBytes) return 'its last page is cut within the header';
-    const header = readPageHeader(page);
+    const header = findPageHeader(page);
     if (!header) return 'there is no WAL page';
     const { start, timeline } = this.#identity;
     const address = advance(start, offset);
     if (header.address !== address) {
-      return `the page is that of ${formatLsn(header.address)}, not of ${formatLsn(address)}`;
+      return `the page is that of ${formatLsn(lsnFromBigInt(header.address))}, not of ${formatLsn(address)}`;
     }
     // Pages of parents come first in a timeline's first segment.
     if (header.timeline > timeline || header.timeline < this.#timeline) {
@@ -113,7 +113,7 @@ class PageChecker {
     const { systemId, segmentBytes, pageBytes } = this.#identity;
     if (!long) return 'its first page does not name the cluster';
     if (long.systemId !== systemId) return `it belongs to the cluster ${long.systemId}, not ${systemId}`;
-    if (long.segmentBytes !== segmentBytes) return `its cluster has segments of ${long.segmentBytes} bytes`;
+    if (long.segmentSizeBytes !== segmentBytes) return `its cluster has segments of ${long.segmentSizeBytes} bytes`;
     return long.pageBytes === pageBytes ? undefined : `its cluster has WAL pages of ${long.pageBytes} bytes`;
   }
 }

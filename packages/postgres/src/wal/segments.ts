@@ -1,5 +1,6 @@
-// Names and borders of WAL segments. A name is 24 hexadecimal digits: timeline, then the two halves of the segment's
-// number. Manual: "WAL Internals" (wal-internals); source: XLogFileName and XLByteToSeg of xlog_internal.h.
+// Names of the files of the write-ahead log and borders of its segments. A segment's name is 24 hexadecimal digits:
+// timeline, then the two halves of the segment's number. Manual: "WAL Internals" (wal-internals); source: XLogFileName and
+// XLByteToSeg of xlog_internal.h.
 
 import { AppError } from '@varve/base';
 import { lsnFromBigInt, type Lsn } from '../lsn.ts';
@@ -10,16 +11,34 @@ export interface WalPosition {
   readonly lsn: Lsn;
 }
 
+/** A whole segment file, or (`isPartial`) the last one of a timeline, which may hold less than a segment. */
+export interface WalSegment {
+  readonly timeline: number;
+  /** Position of its first byte. */
+  readonly startLsn: Lsn;
+  readonly isPartial: boolean;
+}
+
+export type WalFileName =
+  | ({ readonly kind: 'segment' } & WalSegment)
+  | { readonly kind: 'history'; readonly timeline: number };
+
 const leastSegmentBytes = 1 << 20;
 const greatestSegmentBytes = 1 << 30;
 const greatestTimeline = 0xffff_ffff;
-const segmentName = /^([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})$/;
+const bytesPerLogId = 0x1_0000_0000n;
+const segmentName = /^([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})(\.partial)?$/;
 const historyName = /^([0-9A-F]{8})\.history$/;
 
-/** Throws DATABASE_PROTOCOL unless it is a power of two from 1 MiB to 1 GiB, which is all that initdb allows. */
+/** Sizes that initdb allows: a power of two from 1 MiB to 1 GiB. */
+export function isSegmentSize(bytes: number): boolean {
+  const isPowerOfTwo = Number.isInteger(bytes) && (bytes & (bytes - 1)) === 0;
+  return isPowerOfTwo && bytes >= leastSegmentBytes && bytes <= greatestSegmentBytes;
+}
+
+/** What a server says of its segments. Throws DATABASE_PROTOCOL unless {@link isSegmentSize}. */
 export function checkSegmentBytes(segmentBytes: number): number {
-  const isPowerOfTwo = Number.isInteger(segmentBytes) && (segmentBytes & (segmentBytes - 1)) === 0;
-  if (isPowerOfTwo && segmentBytes >= leastSegmentBytes && segmentBytes <= greatestSegmentBytes) return segmentBytes;
+  if (isSegmentSize(segmentBytes)) return segmentBytes;
   throw new AppError('DATABASE_PROTOCOL', `${segmentBytes} bytes is not a possible size of a WAL segment.`);
 }
 
@@ -46,36 +65,39 @@ export function advance(lsn: Lsn, bytes: number): Lsn {
 
 /** `000000010000000000000003`: the name of the segment that contains the position. */
 export function segmentNameAt({ timeline, lsn }: WalPosition, segmentBytes: number): string {
-  const number = lsn / BigInt(segmentBytes);
-  const perHigh = 0x1_0000_0000n / BigInt(segmentBytes);
-  return [BigInt(timeline), number / perHigh, number % perHigh].map((part) => hex8(part)).join('');
-}
-
-/** Where the segment of this name starts, or undefined when it is not the name of a segment of that size. */
-export function parseSegmentName(name: string, segmentBytes: number): WalPosition | undefined {
-  const match = segmentName.exec(name);
-  if (!match) return undefined;
-  const [timeline, high, low] = [match[1], match[2], match[3]].map((part) => BigInt(`0x${part}`)) as [
-    bigint,
-    bigint,
-    bigint,
-  ];
-  const perHigh = 0x1_0000_0000n / BigInt(segmentBytes);
-  if (timeline === 0n || low >= perHigh) return undefined;
-  return { timeline: Number(timeline), lsn: lsnFromBigInt((high * perHigh + low) * BigInt(segmentBytes)) };
+  const part = (lsn % bytesPerLogId) / BigInt(segmentBytes);
+  return `${hex8(timeline)}${hex8(lsn / bytesPerLogId)}${hex8(part)}`;
 }
 
 /** `00000002.history` */
 export function historyFileName(timeline: number): string {
-  return `${hex8(BigInt(timeline))}.history`;
+  return `${hex8(timeline)}.history`;
 }
 
-/** The timeline of a history file's name, or undefined when it is not one. */
-export function parseHistoryFileName(name: string): number | undefined {
-  const match = historyName.exec(name);
-  return match ? Number.parseInt(match[1] ?? '', 16) : undefined;
+/**
+ * What a file is by its name: a segment (`000000010000000A000000FF`, with `.partial` or without) or a history file
+ * (`00000002.history`); undefined for any other name, among them a segment number that the size does not allow. Throws
+ * WAL_INVALID for a size that cannot be.
+ */
+export function parseWalFileName(name: string, segmentBytes: number): WalFileName | undefined {
+  if (!isSegmentSize(segmentBytes)) {
+    throw new AppError('WAL_INVALID', `${segmentBytes} bytes are not a size of WAL segments.`, {
+      hint: 'It is a power of two from 1 MiB to 1 GiB; the server tells it with SHOW wal_segment_size.',
+    });
+  }
+  const history = historyName.exec(name);
+  if (history) {
+    const timeline = Number.parseInt(history[1] ?? '', 16);
+    return timeline === 0 ? undefined : { kind: 'history', timeline };
+  }
+  const segment = segmentName.exec(name);
+  if (!segment) return undefined;
+  const [timeline = 0, logId = 0, part = 0] = segment.slice(1, 4).map((digits) => Number.parseInt(digits, 16));
+  if (timeline === 0 || part >= Number(bytesPerLogId / BigInt(segmentBytes))) return undefined;
+  const startLsn = lsnFromBigInt(BigInt(logId) * bytesPerLogId + BigInt(part) * BigInt(segmentBytes));
+  return { kind: 'segment', timeline, startLsn, isPartial: segment[4] !== undefined };
 }
 
-function hex8(value: bigint): string {
+function hex8(value: number | bigint): string {
   return value.toString(16).toUpperCase().padStart(8, '0');
 }

@@ -1,38 +1,40 @@
 // The archive's worker threads, with the brake that keeps them from making packs faster than the storage takes them.
 
+import { availableParallelism } from 'node:os';
 import { ThreadPool } from '../threads/thread-pool.ts';
 import { controlWords, type ArchiveEvent, type Job, type JobResult, type WorkerSetup } from './worker-protocol.ts';
 
-/** Threads that are started at once for a folder. More start as jobs come, which is soon in a large one. */
-const threadsOfFolder = 2;
-
 export interface ArchivePoolOptions {
   readonly setup: WorkerSetup;
-  readonly threads: number;
+  readonly threads: ArchiveThreads;
   readonly onEvent: (event: ArchiveEvent) => void;
+}
+
+export type ArchiveThreads = ThreadPool<Job, JobResult, ArchiveEvent>;
+
+/** Threads that do not know yet what they are for; close them unless a pool takes them over. */
+export function makeArchiveThreads(workers: number | undefined): ArchiveThreads {
+  const file = new URL('./archive-worker.ts', import.meta.url);
+  const threads = Math.max(1, workers ?? Math.max(2, availableParallelism()));
+  return new ThreadPool({ file, threads, transfer });
 }
 
 /** The result that belongs to a kind of job. */
 type ResultOf<K extends Job['kind']> = Extract<JobResult, { kind: K }>;
 
 export class ArchivePool {
-  readonly #threads: ThreadPool<Job, JobResult, ArchiveEvent>;
+  readonly #threads: ArchiveThreads;
   readonly #control: Int32Array;
 
   constructor({ setup, threads, onEvent }: ArchivePoolOptions) {
     this.#control = new Int32Array(setup.control);
-    const file = new URL('./archive-worker.ts', import.meta.url);
-    this.#threads = new ThreadPool({ file, setup, threads, transfer, onEvent });
+    this.#threads = threads;
+    threads.setUp(setup, onEvent);
   }
 
   /** Jobs that may be under way at once. */
   get capacity(): number {
     return this.#threads.capacity;
-  }
-
-  /** Tells that a folder will be saved: the first job would start one thread only, and the second would wait for its end. */
-  expectFolder(): void {
-    this.#threads.start(threadsOfFolder);
   }
 
   /** Runs a job; `prepare` is called when a thread is ready for it. System errors reject as such. */

@@ -1,7 +1,7 @@
 // Entry of an archive worker thread: reads, cuts, hashes, compresses, seals and packs; the main thread lists what to do and
 // takes finished packs to the storage.
 
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort, type MessagePort } from 'node:worker_threads';
 import { AppError } from '@varve/base';
 import { BlobClaims } from '../blob-index/blob-claims.ts';
 import { BlobIndex } from '../blob-index/blob-index.ts';
@@ -9,15 +9,16 @@ import { Chunker } from '../chunker/chunker.ts';
 import { MasterKey } from '../crypto/master-key.ts';
 import { Libc } from '../filesystem/libc.ts';
 import { UserNames } from '../filesystem/user-names.ts';
-import type { Engine } from '../native/engine.ts';
 import { loadEngine } from '../native/load-engine.ts';
 import type { FinishedPack, PackPart } from '../pack/pack-builder.ts';
-import { serveJobs } from '../threads/serve-jobs.ts';
+import { serveJobs, type JobServer } from '../threads/serve-jobs.ts';
 import type { ThreadMessage } from '../threads/thread-pool.ts';
 import { TimeFormatter } from '../tree/go-time.ts';
 import { BlobWriter } from './blob-writer.ts';
 import { FileSaver } from './file-saver.ts';
 import { FolderSaver } from './folder-saver.ts';
+import { PageChecks } from './live-files.ts';
+import { savePageRange, type PageRangeOptions } from './page-range.ts';
 import {
   controlWords,
   noCounts,
@@ -30,7 +31,11 @@ import {
 /** How often a thread that waits for room looks whether it was told to end. */
 const waitMs = 500;
 
-function start(port: NonNullable<typeof parentPort>, setup: WorkerSetup): void {
+// Loaded while the main thread is still finding out what to do.
+const engine = loadEngine();
+const libc = Libc.load();
+
+function start(port: MessagePort, setup: WorkerSetup): JobServer<Job, JobResult> {
   const control = new Int32Array(setup.control);
   const throwIfAborted = (): void => {
     if (Atomics.load(control, controlWords.aborted) !== 0) throw new AppError('CANCELLED', 'The archive was aborted.');
@@ -55,25 +60,22 @@ function start(port: NonNullable<typeof parentPort>, setup: WorkerSetup): void {
   const index = BlobIndex.attach(setup.index);
   const claims = new BlobClaims(index, setup.claims);
   const { compression, packSizeBytes, comparison, tellsItems, withAccessTimes } = setup;
-  const engine = loadEngine();
   const writer = new BlobWriter({ engine, key, claims, compression, packSizeBytes, onPack, onPart });
-  const reader = { libc: Libc.load(), times: new TimeFormatter(), users: new UserNames(), withAccessTimes };
+  const reader = { libc, times: new TimeFormatter(), users: new UserNames(), withAccessTimes };
   const chunker = new Chunker(setup.polynomial);
-  const files = new FileSaver({ chunker, writer, reader, throwIfAborted });
+  const checks = new PageChecks();
+  const files = new FileSaver({ chunker, writer, reader, checks, throwIfAborted });
   const folders = new FolderSaver({ files, writer, index, reader, throwIfAborted, comparison, tellsItems });
-  serveJobs<Job, JobResult>(port, (job) => {
-    throwIfAborted();
-    return run(job, { engine, writer, folders });
-  });
+  return {
+    run: (job) => {
+      throwIfAborted();
+      return run(job, { writer, folders, checks, throwIfAborted });
+    },
+  };
 }
 
-interface Savers {
-  readonly engine: Engine;
-  readonly writer: BlobWriter;
-  readonly folders: FolderSaver;
-}
-
-function run(job: Job, { engine, writer, folders }: Savers): JobResult {
+function run(job: Job, saver: PageRangeOptions & { readonly folders: FolderSaver }): JobResult {
+  const { writer, folders } = saver;
   switch (job.kind) {
     case 'folders':
       return { kind: 'folders', folders: job.folders.map((folder) => folders.saveFolder(folder)) };
@@ -90,6 +92,8 @@ function run(job: Job, { engine, writer, folders }: Savers): JobResult {
       const counts = noCounts();
       return { kind: 'pages', ids: writer.storePages(job.bytes, job.chunkBytes, counts), counts };
     }
+    case 'range':
+      return savePageRange(job, saver);
     case 'flush':
       writer.flush();
       // What a thread has from the C library outlives it.
@@ -98,5 +102,5 @@ function run(job: Job, { engine, writer, folders }: Savers): JobResult {
   }
 }
 
-// The setup comes from ArchivePool, the only one who starts this file.
-if (parentPort) start(parentPort, workerData as WorkerSetup);
+const port = parentPort;
+if (port) serveJobs(port, (setup: WorkerSetup) => start(port, setup));

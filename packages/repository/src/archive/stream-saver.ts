@@ -32,7 +32,7 @@ export class StreamSaver implements Disposable {
   /** In order; a batch of pages yields several ids. */
   readonly #ids: Promise<string | readonly string[]>[] = [];
   readonly #underWay = new Set<Promise<unknown>>();
-  /** Pieces of an input that may turn out to be a single chunk; null once the chunker has taken over. */
+  /** Pieces of an input that may turn out to be a single chunk; null once the chunker has taken over, and for pages. */
   #pieces: Uint8Array[] | null = [];
   #batch: { readonly bytes: Uint8Array<ArrayBuffer>; filled: number } | undefined;
   #chunker: Chunker | undefined;
@@ -42,6 +42,7 @@ export class StreamSaver implements Disposable {
     this.#run = run;
     this.#counts = counts;
     this.#pageChunkBytes = pageChunkBytes;
+    if (pageChunkBytes > 0) this.#pieces = null;
   }
 
   /** Takes bytes; they are copied. Resolves when more can be taken. */

@@ -1,7 +1,8 @@
 #!/bin/bash
 # Entry point of the test image: as much of the contract of the official PostgreSQL image as the tests need.
 # POSTGRES_USER, POSTGRES_PASSWORD[_FILE], POSTGRES_DB, PGDATA; an empty PGDATA is initialised; the server runs as
-# "postgres", listens everywhere and asks for SCRAM passwords over TCP. Any other command is run as it is.
+# "postgres", listens everywhere and asks for SCRAM passwords over TCP; like there, no rule lets physical replication in from
+# elsewhere (`all` does not match it). Any other command is run as it is.
 set -euo pipefail
 
 as_postgres() { setpriv --reuid=postgres --regid=postgres --init-groups "$@"; }
@@ -21,7 +22,6 @@ initialise() {
     --auth-local=trust --auth-host=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8 -D "$PGDATA"
   rm "$pwfile"
   echo 'host all all all scram-sha-256' >> "$PGDATA/pg_hba.conf"
-  echo 'host replication all all scram-sha-256' >> "$PGDATA/pg_hba.conf"
   local database="${POSTGRES_DB:-$user}"
   if [ "$database" != postgres ]; then
     # Single-user mode: no server that others could reach before it is ready.

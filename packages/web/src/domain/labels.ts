@@ -33,6 +33,10 @@ export function jobStepText(step: string, jobType: Job['type'], t: Translate): s
   if (name === 'prune-remove') return t('job.step.pruneRemove');
   if (name === 'lock') return t('job.step.lock');
   if (name === 'forget') return t('job.step.forget');
+  if (name === 'restore-base') return t('job.step.restoreBase', { component });
+  if (name === 'replay-wal') return t('job.step.replayWal', { component });
+  if (name === 'swap-data') return t('job.step.swapData', { component });
+  if (name === 'verify') return t('job.step.verifying', { component });
   if (name === 'check' || jobType === 'check') return t('job.step.check');
   if (name === 'prepare' || name === 'plan' || name === 'start') return t('job.step.prepare');
   if (component === '') return step;
@@ -194,8 +198,9 @@ export function originText(app: Pick<App, 'origin'>, t: Translate): string {
 
 const checks = ['node', 'data-directory', 'catalogue', 'repository', 'docker', 'git', 'clock', 'email'] as const;
 const appChecks = ['schedule', 'containers'] as const;
+const databaseChecks = ['way', 'capture'] as const;
 
-/** The name of a check of doctor for people: `Data directory`, or `shop · schedule` for `app:shop:schedule`. */
+/** The name of a check of doctor for people: `Data directory`, or `shop · schedule` for `app:shop:schedule`, `shop · db · WAL capture`. */
 export function checkTitle(name: string, t: Translate): string {
   const match = /^app:([^:]+):(.+)$/.exec(name);
   if (match === null) {
@@ -204,5 +209,8 @@ export function checkTitle(name: string, t: Translate): string {
   }
   const [, app = '', what = ''] = match;
   const check = appChecks.find((known) => known === what);
-  return `${app} · ${check === undefined ? what : t(`doctor.check.${check}`)}`;
+  if (check !== undefined) return `${app} · ${t(`doctor.check.${check}`)}`;
+  const [component = '', part] = what.split(':');
+  const databaseCheck = databaseChecks.find((known) => known === part);
+  return [app, component, ...(databaseCheck === undefined ? [] : [t(`doctor.check.${databaseCheck}`)])].join(' · ');
 }

@@ -117,6 +117,8 @@ function CancelButton({ job }: { readonly job: Job }): ReactNode {
     forget: 'job.cancelOther',
     check: 'job.cancelOther',
     prune: 'job.cancelOther',
+    recovery: 'job.cancelRecovery',
+    verify: 'job.cancelOther',
   } as const;
   return (
     <>

@@ -1,6 +1,7 @@
 // How the programs of a database component are run and where they connect: in its container, or on this host by URL.
 
-import { AppError, Secret } from '@varve/base';
+import assert from 'node:assert';
+import { AppError, isAppError, Secret } from '@varve/base';
 import type { DatabaseComponent } from '@varve/contract';
 import { detectPostgres, type Container, type DockerEngine, type DockerProject } from '@varve/docker';
 import {
@@ -13,6 +14,7 @@ import {
 import type { SecretReader } from '../../use-case.ts';
 import { collectBytes } from '../collect-bytes.ts';
 import { containerTools } from './container-tools.ts';
+import type { WayMemory } from './database-way.ts';
 
 export interface DatabaseAccess {
   readonly runner: ToolRunner;
@@ -21,6 +23,12 @@ export interface DatabaseAccess {
   readonly container: Container | null;
   /** What the URL says; null for a container. */
   readonly location: PostgresLocation | null;
+  /** The Engine of the container; null for a URL. */
+  readonly docker: DockerEngine | null;
+  /** Which way to the server worked, kept by `openDatabase`. */
+  readonly memory: WayMemory;
+  /** The same component as it is at this moment: maybe another container, another password. Throws as {@link databaseAccess}. */
+  refresh(signal: AbortSignal): Promise<DatabaseAccess>;
 }
 
 export interface DatabaseAccessInput {
@@ -29,6 +37,7 @@ export interface DatabaseAccessInput {
   /** Given when the app is a Docker app. */
   readonly project: { readonly docker: DockerEngine; readonly project: DockerProject } | null;
   readonly signal: AbortSignal;
+  readonly memory?: WayMemory | undefined;
 }
 
 /** ARCHIVE_SOURCE_MISSING when the container is not there, SETTINGS_INVALID when the URL's secret is not. */
@@ -61,6 +70,7 @@ async function accessInContainer(input: DatabaseAccessInput, source: ContainerSo
     );
   }
   const { docker } = input.project;
+  const memory = input.memory ?? { found: null };
   const service = detectPostgres(container);
   const password =
     service?.password ?? (await passwordFromFile(docker, container, service?.passwordFile, input.signal));
@@ -74,7 +84,29 @@ async function accessInContainer(input: DatabaseAccessInput, source: ContainerSo
     },
     container,
     location: null,
+    docker,
+    memory,
+    refresh: async (signal) => {
+      const project = await inspectAgain(docker, input.project?.project, signal);
+      return databaseAccess({ ...input, project: { docker, project }, signal, memory });
+    },
   };
+}
+
+/** The project with the containers that it has now; without any when it is gone. */
+async function inspectAgain(
+  docker: DockerEngine,
+  known: DockerProject | undefined,
+  signal: AbortSignal,
+): Promise<DockerProject> {
+  assert(known, 'a container belongs to a project');
+  try {
+    const project = await docker.inspectProject(known.name, { signal });
+    return project.kind === known.kind ? project : { ...known, containers: [] };
+  } catch (error) {
+    if (isAppError(error, 'DOCKER_NOT_FOUND')) return { ...known, containers: [] };
+    throw error;
+  }
 }
 
 async function passwordFromFile(
@@ -103,6 +135,7 @@ async function accessByUrl(input: DatabaseAccessInput, source: UrlSource): Promi
       },
     );
   }
+  const memory = input.memory ?? { found: null };
   const location = parsePostgresUrl(url, { defaultUser: 'postgres' });
   return {
     runner: hostToolRunner(input.component.binDirectory === undefined ? {} : { binDir: input.component.binDirectory }),
@@ -117,5 +150,8 @@ async function accessByUrl(input: DatabaseAccessInput, source: UrlSource): Promi
     },
     container: null,
     location,
+    docker: null,
+    memory,
+    refresh: (signal) => databaseAccess({ ...input, signal, memory }),
   };
 }

@@ -12,7 +12,8 @@ import {
   advance,
   checkSegmentBytes,
   checkTimeline,
-  parseSegmentName,
+  parseWalFileName,
+  segmentNameAt,
   segmentStart,
   type WalPosition,
 } from '../../wal/segments.ts';
@@ -80,10 +81,11 @@ export async function writeSpoolState(
 export async function listSegments(folder: string, segmentBytes: number): Promise<SpoolSegment[]> {
   const segments: SpoolSegment[] = [];
   for (const entry of await readdir(folder)) {
-    const isPartial = entry.endsWith(partialSuffix);
-    const name = isPartial ? entry.slice(0, -partialSuffix.length) : entry;
-    const position = parseSegmentName(name, segmentBytes);
-    if (!position) continue;
+    const file = parseWalFileName(entry, segmentBytes);
+    if (file?.kind !== 'segment') continue;
+    const { isPartial } = file;
+    const position = { timeline: file.timeline, lsn: file.startLsn };
+    const name = segmentNameAt(position, segmentBytes);
     const path = join(folder, entry);
     const facts = await stat(path).catch(() => undefined);
     // One that is gone was taken away meanwhile.

@@ -10,7 +10,7 @@ import { formatLsn, lsnFromBigInt, type Lsn } from '../../lsn.ts';
 import {
   advance,
   offsetInSegment,
-  parseSegmentName,
+  parseWalFileName,
   segmentNameAt,
   segmentStart,
   type WalPosition,
@@ -241,7 +241,8 @@ export class WalSpool {
 
   /** Removes a finished segment that is safe elsewhere. One that is not there is no error. */
   async release(name: string): Promise<void> {
-    if (!parseSegmentName(name, this.#current.segmentBytes)) {
+    const file = parseWalFileName(name, this.#current.segmentBytes);
+    if (file?.kind !== 'segment' || file.isPartial) {
       throw new AppError('USAGE_INVALID', `“${name}” is not the name of a WAL segment.`);
     }
     await this.#guard(rm(join(this.folder, name), { force: true }));

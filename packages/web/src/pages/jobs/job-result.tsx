@@ -44,7 +44,8 @@ export function JobResult({ job }: { readonly job: Job }): ReactNode {
   );
 }
 
-function goodResult(job: Job, { t, format }: Locale): { title: string; text?: string } {
+function goodResult(job: Job, locale: Locale): { title: string; text?: string } {
+  const { t, format } = locale;
   const partial = job.state === 'partial';
   switch (job.type) {
     case 'snapshot':
@@ -67,7 +68,23 @@ function goodResult(job: Job, { t, format }: Locale): { title: string; text?: st
       const title = freed === null ? t('job.state.succeeded') : t('prune.freed', { bytes: format.bytes(freed) });
       return partial ? { title, text: t('prune.partialText') } : { title };
     }
+    case 'recovery':
+      return { title: t('job.result.recovery'), ...recoveryText(job, locale) };
+    case 'verify': {
+      const title = t('job.result.verify');
+      if (job.result?.type !== 'verify') return { title };
+      return { title, text: t('job.result.verifyTook', { time: format.duration(job.result.seconds * 1000) }) };
+    }
   }
+}
+
+function recoveryText({ result }: Job, { t, format }: Locale): { text?: string } {
+  if (result?.type !== 'recovery') return {};
+  const until =
+    result.lastCommitAt === null ? [] : [t('job.result.recoveryUntil', { time: format.dateTime(result.lastCommitAt) })];
+  const command = result.sandbox?.connection?.command;
+  const sandbox = command === undefined ? [] : [t('job.result.recoverySandbox', { command })];
+  return { text: [...until, ...sandbox].join(' ') };
 }
 
 function NextActions({ job }: { readonly job: Job }): ReactNode {

@@ -1,0 +1,313 @@
+// The capture of one database: a receiver that fills the spool, and a loop that commits it. Both go on for ever: a receiver that
+// ended is started again by rule, a commit that failed is repeated, and neither takes the other down.
+
+import { statfs } from 'node:fs/promises';
+import { isAppError, sleep, type Clock, type Logger } from '@varve/base';
+import {
+  connectPostgres,
+  formatLsn,
+  identifyWalSource,
+  listSegments,
+  parseTimelineHistory,
+  readSlot,
+  readTimelineHistory,
+  receiveWal,
+  WalSpool,
+  type ConnectOptions,
+  type WalCaptureEvent,
+} from '@varve/postgres';
+import type { LockOwnerOptions, Repository } from '@varve/repository';
+import type { WalOwner } from '../wal-archive/wal-block-files.ts';
+import type { CaptureStatus } from './capture-status.ts';
+import { noteGap, type GapNote } from './gap-notes.ts';
+import { emptySpool } from './spool-files.ts';
+import { WalCommitter } from './wal-committer.ts';
+
+export interface DatabaseCaptureOptions {
+  readonly owner: WalOwner;
+  readonly slot: string;
+  readonly folder: string;
+  readonly status: CaptureStatus;
+  readonly location: () => Promise<ConnectOptions>;
+  readonly repository: () => Promise<Repository>;
+  /** Longest time between two commits while there is something new; asked for before each. */
+  readonly commitMs: () => number;
+  /** A spool takes so much, and less where the disk is small. */
+  readonly spoolLimitBytes?: number | undefined;
+  readonly hostName: string;
+  readonly version: string;
+  readonly lockOwner: LockOwnerOptions;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Pauses after a receiver ended, one after the other, the last one again and again. */
+  readonly retryDelaysMs?: readonly number[] | undefined;
+}
+
+const second = 1000;
+const defaultRetryDelaysMs = [5 * second, 15 * second, 30 * second, 60 * second, 120 * second, 300 * second];
+const commitRetryDelaysMs = [second, 5 * second, 15 * second, 30 * second];
+const slotCheckMs = 60 * second;
+/** A last commit when the server stops may take so long. */
+const farewellMs = 10 * second;
+const defaultSpoolLimitBytes = 10 * 1024 ** 3;
+/** Of what is free when capturing starts. */
+const largestShareOfDisk = 0.5;
+const leastSpoolLimitBytes = 64 * 1024 * 1024;
+/** How often a server must say that it has another history before it is believed: a URL may be wrong for a moment. */
+const divergedTimes = 2;
+
+export class DatabaseCapture implements AsyncDisposable {
+  readonly #options: DatabaseCaptureOptions;
+  readonly #stop = new AbortController();
+  readonly #done: Promise<void>;
+  #wakeCommits: (() => void) | undefined;
+  #diverged = 0;
+  #committer: WalCommitter | undefined;
+
+  /** Starts at once; dispose it in any case. */
+  constructor(options: DatabaseCaptureOptions) {
+    this.#options = options;
+    this.#done = Promise.all([this.#run(), this.#watchSlot()]).then(() => {});
+  }
+
+  get status(): CaptureStatus {
+    return this.#options.status;
+  }
+
+  /** The first block of what is stored without a gap. */
+  get runStart(): WalCommitter['runStart'] {
+    return this.#committer?.runStart;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    this.#wakeCommits?.();
+    await this.#done;
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stop;
+    for (let failures = 0; !signal.aborted;) {
+      try {
+        await this.#runSpool();
+        failures = 0;
+      } catch (error) {
+        if (signal.aborted) return;
+        this.status.stopped(error);
+        await this.#pause(failures++);
+      }
+    }
+  }
+
+  /** Until the spool has to be opened anew, or the end. */
+  async #runSpool(): Promise<void> {
+    const { folder, status } = this.#options;
+    const maxBytes = await this.#spoolLimit();
+    status.noteSpool(0, maxBytes);
+    await using spool = await WalSpool.open({ folder, maxBytes });
+    const { owner, repository, hostName, version, lockOwner, clock, logger } = this.#options;
+    const shared = { owner, repository, hostName, version, lockOwner, clock, logger };
+    const committer = new WalCommitter({ ...shared, spool, serverVersion: () => status.serverVersion });
+    this.#committer = committer;
+    const stop = new AbortController();
+    const stopAll = (): void => stop.abort();
+    this.#stop.signal.addEventListener('abort', stopAll, { once: true });
+    const commits = this.#commitForEver({ spool, committer, maxBytes, signal: stop.signal });
+    try {
+      await this.#receiveForEver(spool);
+    } finally {
+      this.#stop.signal.removeEventListener('abort', stopAll);
+      stop.abort();
+      this.#wakeCommits?.();
+      await commits;
+    }
+    if (this.#stop.signal.aborted) {
+      await committer.turn({ withPartial: true, signal: AbortSignal.timeout(farewellMs) }).catch(() => false);
+      return;
+    }
+    await this.#takeOver(spool, committer);
+  }
+
+  /** Resolves when capturing is to end, or when the server surely has another history; throws when the spool failed. */
+  async #receiveForEver(spool: WalSpool): Promise<void> {
+    const { slot, location, status } = this.#options;
+    const { signal } = this.#stop;
+    for (let failures = 0; ; failures++) {
+      try {
+        await receiveWal({
+          location,
+          spool,
+          slot,
+          createSlot: true,
+          continueAfterGap: true,
+          signal,
+          onEvent: (event) => {
+            if (event.kind === 'streaming') {
+              failures = 0;
+              this.#diverged = 0;
+            }
+            this.#note(event);
+          },
+        });
+      } catch (error) {
+        if (signal.aborted) return;
+        if (spool.failure) throw error;
+        status.stopped(error);
+        const isOtherHistory = isAppError(error, 'WAL_DIVERGED');
+        this.#diverged = isOtherHistory ? this.#diverged + 1 : 0;
+        if (this.#diverged >= divergedTimes) return;
+      }
+      await this.#pause(failures);
+      if (signal.aborted) return;
+    }
+  }
+
+  #note(event: WalCaptureEvent): void {
+    const { folder, status, clock } = this.#options;
+    if (event.kind === 'gap') {
+      const { reason, from, to, error } = event;
+      const detectedAt = clock.now().toISOString();
+      const gap = { reason, timeline: from.timeline, fromLsn: formatLsn(from.lsn), detectedAt, message: error.message };
+      if (to) this.#noteGap(folder, gap);
+    }
+    status.note(event);
+    if (event.kind === 'segment-complete' || event.kind === 'timeline') this.#wakeCommits?.();
+  }
+
+  #noteGap(folder: string, gap: GapNote): void {
+    noteGap(folder, gap);
+    this.status.noteGap(gap);
+  }
+
+  /** The server's log is another one from here on: what was captured is stored, then the spool begins anew. */
+  async #takeOver(spool: WalSpool, committer: WalCommitter): Promise<void> {
+    const { folder, clock, logger } = this.#options;
+    const { signal } = this.#stop;
+    while (await committer.turn({ withPartial: true, signal }));
+    const end = await spool.end();
+    const problem = this.status.describe().problem?.message ?? 'The server has another history.';
+    if (end) {
+      this.#noteGap(folder, {
+        reason: 'diverged',
+        timeline: end.timeline,
+        fromLsn: formatLsn(committer.committed?.lsn ?? end.lsn),
+        detectedAt: clock.now().toISOString(),
+        message: problem,
+      });
+    }
+    await spool.close();
+    await emptySpool(folder);
+    if (end) await this.#beginOnNewTimeline(end.timeline);
+    this.#diverged = 0;
+    logger.warn('the server has another history; capture begins anew', { ...this.#options.owner, reason: problem });
+  }
+
+  /**
+   * A server that was set back and promoted left our timeline at a place that is in the repository already: capturing goes on with the
+   * first segment of the timeline that it went to, so that both histories stay whole.
+   */
+  async #beginOnNewTimeline(ours: number): Promise<void> {
+    const { signal } = this.#stop;
+    await using connection = await connectPostgres({
+      ...(await this.#options.location()),
+      replication: 'database',
+      signal,
+    });
+    const source = await identifyWalSource(connection, { signal });
+    if (source.timeline <= ours) return;
+    const text = Buffer.from(await readTimelineHistory(connection, source.timeline, { signal })).toString('latin1');
+    const { ancestors } = parseTimelineHistory(text, source.timeline);
+    const index = ancestors.findIndex(({ timeline }) => timeline === ours);
+    const left = ancestors[index];
+    if (!left) return;
+    await using spool = await WalSpool.open({ folder: this.#options.folder });
+    await spool.begin(source, { timeline: ancestors[index + 1]?.timeline ?? source.timeline, lsn: left.switchLsn });
+  }
+
+  async #commitForEver(options: {
+    readonly spool: WalSpool;
+    readonly committer: WalCommitter;
+    readonly maxBytes: number;
+    readonly signal: AbortSignal;
+  }): Promise<void> {
+    const { spool, committer, maxBytes, signal } = options;
+    const { status, commitMs, folder } = this.#options;
+    let storedUpTo: bigint | undefined;
+    let lastPartialMs = Number.NEGATIVE_INFINITY;
+    for (let failures = 0; !signal.aborted;) {
+      const { durable } = spool;
+      try {
+        if (durable === undefined || durable !== storedUpTo) {
+          const withPartial = performance.now() - lastPartialMs >= commitMs();
+          if (withPartial) lastPartialMs = performance.now();
+          while (await committer.turn({ withPartial, signal }));
+          if (withPartial && durable !== undefined) storedUpTo = durable;
+          status.noteSpool(await spoolBytes(spool, folder), maxBytes);
+        }
+        status.committed(committer.committed);
+        status.noteRun(committer.runStart);
+        if (committer.fault) status.commitFailed(committer.fault);
+        failures = 0;
+      } catch (error) {
+        if (signal.aborted) return;
+        status.commitFailed(error);
+        this.#options.logger.warn('captured WAL could not be stored', { ...this.#options.owner, error: String(error) });
+        await sleep(delayOf(commitRetryDelaysMs, failures++), { signal }).catch(() => {});
+        storedUpTo = undefined;
+        lastPartialMs = Number.NEGATIVE_INFINITY;
+        continue;
+      }
+      await this.#waitForWork(Math.max(second / 4, lastPartialMs + commitMs() - performance.now()), signal);
+    }
+  }
+
+  #waitForWork(waitMs: number, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        clearTimeout(timer);
+        this.#wakeCommits = undefined;
+        resolve();
+      };
+      const timer = setTimeout(wake, waitMs);
+      this.#wakeCommits = wake;
+    });
+  }
+
+  async #watchSlot(): Promise<void> {
+    const { signal } = this.#stop;
+    for (;;) {
+      await sleep(slotCheckMs, { signal }).catch(() => {});
+      if (signal.aborted) return;
+      try {
+        await using connection = await connectPostgres({ ...(await this.#options.location()), signal });
+        const slot = await readSlot(connection, this.#options.slot, { signal });
+        if (slot) this.status.noteSlot(slot);
+      } catch {
+        // The receiver tells why the server cannot be reached.
+      }
+    }
+  }
+
+  async #pause(failures: number): Promise<void> {
+    const delays = this.#options.retryDelaysMs ?? defaultRetryDelaysMs;
+    await sleep(delayOf(delays, failures), { signal: this.#stop.signal }).catch(() => {});
+  }
+
+  async #spoolLimit(): Promise<number> {
+    const wanted = this.#options.spoolLimitBytes ?? defaultSpoolLimitBytes;
+    const disk = await statfs(this.#options.folder).catch(() => undefined);
+    const room = disk ? disk.bavail * disk.bsize * largestShareOfDisk : wanted;
+    return Math.max(leastSpoolLimitBytes, Math.floor(Math.min(wanted, room)));
+  }
+}
+
+function delayOf(delays: readonly number[], failures: number): number {
+  return delays[Math.min(failures, delays.length - 1)] ?? second;
+}
+
+async function spoolBytes(spool: WalSpool, folder: string): Promise<number> {
+  if (!spool.state) return 0;
+  const segments = await listSegments(folder, spool.state.segmentBytes);
+  return segments.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+}

@@ -1,0 +1,105 @@
+// A process that captures is killed at any moment, under load: what it had committed is there, nothing is stored twice or missing,
+// and the next one goes on without a gap. VARVE_TEST_KILLS sets how often, VARVE_TEST_POSTGRES adds servers.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { parseLsn, type Lsn } from '@varve/postgres';
+import { checkRepository } from '@varve/repository';
+import {
+  expectResticCheck,
+  findPostgresBinaries,
+  resticAvailable,
+  startPostgres,
+  type PostgresServer,
+} from '@varve/testing';
+import { describe, expect, test } from 'vitest';
+import { openVarve } from '../src/index.ts';
+import { addCapturedApp, connect, query, reachCommit, readArchive, withRepository } from './capture-fixture.ts';
+import { temporaryFolder } from './engine-fixture.ts';
+
+const script = join(import.meta.dirname, 'processes', 'capture.ts');
+const rounds = Number(process.env['VARVE_TEST_KILLS'] ?? 5);
+const binaries = await findPostgresBinaries();
+const tested = process.env['VARVE_TEST_POSTGRES'] === undefined ? binaries.slice(0, 1) : binaries;
+
+/** A client that commits all the time and notes each commit that was acknowledged, with the end of the log behind it. */
+function keepLedger(server: PostgresServer): {
+  readonly entries: Map<number, Lsn>;
+  readonly stop: () => Promise<void>;
+} {
+  const entries = new Map<number, Lsn>();
+  const stop = new AbortController();
+  const done = (async () => {
+    await using connection = await connect(server);
+    while (!stop.signal.aborted) {
+      const results = await connection.query(
+        'begin; insert into ledger select txid_current(), repeat(md5(random()::text), 60) from generate_series(1, 10); commit; select max(xid), pg_current_wal_flush_lsn() from ledger',
+      );
+      const [xid, lsn] = results.at(-1)?.rows[0] ?? [];
+      entries.set(Number(xid), parseLsn(lsn ?? ''));
+    }
+  })();
+  return {
+    entries,
+    stop: () => {
+      stop.abort();
+      return done;
+    },
+  };
+}
+
+describe.skipIf(tested.length === 0).each(tested)('capture of PostgreSQL $major', ({ binDir }) => {
+  test(`loses nothing over ${rounds} kills`, { timeout: 60_000 + rounds * 15_000 }, async () => {
+    await using folder = await temporaryFolder();
+    await using server = await startPostgres({ binDir, initdbOptions: ['--wal-segsize=1'] });
+    const dataDirectory = join(folder.path, 'data');
+    await query(server, 'create table ledger (xid bigint, filler text)');
+    await query(server, 'create index on ledger (xid)');
+    const open = (runInBackground: boolean) =>
+      openVarve({ dataDirectory, dockerHost: 'unix:///no.sock', runInBackground });
+    const kit = await (async () => {
+      await using varve = await open(false);
+      await addCapturedApp(varve, server);
+      return await varve.recoveryKit();
+    })();
+    const ledger = keepLedger(server);
+    let committedRounds = 0;
+    for (let round = 0; round < rounds; round++) {
+      const child = spawn(process.execPath, [script, dataDirectory], { stdio: ['ignore', 'pipe', 'inherit'] });
+      await once(child.stdout, 'data');
+      await wait(Math.random() * 3000);
+      const ended = once(child, 'exit');
+      child.kill('SIGKILL');
+      expect(await ended).toEqual([null, 'SIGKILL']);
+      await withRepository(kit, async (repository) => {
+        const { archive, commits } = await readArchive(repository);
+        const end = archive.blocks.at(-1)?.block.replayableLsn;
+        if (end === undefined) return;
+        committedRounds++;
+        for (const [xid, lsn] of ledger.entries) if (lsn <= parseLsn(end)) expect(commits.has(xid)).toBe(true);
+      });
+    }
+    expect(committedRounds).toBeGreaterThan(0);
+    await ledger.stop();
+    {
+      await using varve = await open(true);
+      await reachCommit(varve, server);
+    }
+    await withRepository(kit, async (repository) => {
+      const { archive, commits, ends } = await readArchive(repository);
+      expect([...ledger.entries.keys()].filter((xid) => !commits.has(xid))).toEqual([]);
+      expect(archive.blocks.map(({ block }) => block.gap).filter((gap) => gap !== null)).toEqual([]);
+      expect(archive.replaced).toEqual([]);
+      expect(ends.size).toBe(1);
+      const segments = archive.blocks.flatMap(({ block }) => block.segments);
+      expect(segments.reduce((sum, { commits: count }) => sum + count, 0)).toBeGreaterThanOrEqual(commits.size);
+      expect(new Set(segments.map(({ name }) => name)).size).toBe(segments.length);
+      expect((await checkRepository(repository, { readData: true })).errors).toEqual([]);
+    });
+    if ((await resticAvailable()) !== undefined) {
+      await expectResticCheck({ repo: kit.location, password: kit.password }, { readData: true });
+    }
+  });
+});
