@@ -98,6 +98,8 @@ function run(job: Job, saver: PageRangeOptions & { readonly folders: FolderSaver
       return savePageRange(job, saver);
     case 'flush':
       writer.flush();
+      // What a thread has from the C library outlives it.
+      engine.release();
       return { kind: 'flush' };
   }
 }

@@ -9,7 +9,7 @@ import { nodeOfStat, readNode, type FoundEntry, type NodeReader } from '../files
 import { encodeNode, joinNodes, nodeHead, openNode } from '../tree/encode-tree.ts';
 import { printableName } from '../tree/go-quote.ts';
 import type { BlobWriter } from './blob-writer.ts';
-import type { FileSaver } from './file-saver.ts';
+import type { FileSaver, FileToSave } from './file-saver.ts';
 import { badPageNotice, isTrusted, withoutUnneeded, type LiveRules } from './live-files.ts';
 import { ParentTree } from './parent-tree.ts';
 import { noRules, Selection, type FolderSelection, type SelectionRules } from './selection.ts';
@@ -185,9 +185,10 @@ export class FolderSaver {
     const { counts } = listing;
     const { index, comparison, reader, tellsItems } = this.#options;
     const trusted = isTrusted(listing.live, stat);
-    const same = trusted
-      ? listing.parent.nextFile(nodeHead({ ...nodeOfStat(reader, entry), size: Number(stat.size) }))
-      : undefined;
+    const same =
+      trusted && listing.parent.comparesText
+        ? listing.parent.nextFile(nodeHead({ ...nodeOfStat(reader, entry), size: Number(stat.size) }))
+        : undefined;
     if (same) {
       listing.nodes.push(same.json);
       counts.filesUnmodified++;
@@ -219,10 +220,10 @@ export class FolderSaver {
     }
     listing.filesRead++;
     listing.bytesRead += sizeBytes;
-    listing.nodes.push(this.#readFile(listing, { path, name, isNew: !parent, pageChunkBytes }));
+    listing.nodes.push(this.#readFile(listing, { path, name, stat, isNew: !parent, pageChunkBytes }));
   }
 
-  #readFile(findings: Findings, file: { path: Buffer; name: Buffer; isNew: boolean; pageChunkBytes: number }): string {
+  #readFile(findings: Findings, file: Omit<FileToSave, 'live'> & { readonly isNew: boolean }): string {
     const { counts, items } = findings;
     const { files, tellsItems } = this.#options;
     const startedAt = tellsItems ? performance.now() : 0;
