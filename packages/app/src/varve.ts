@@ -8,6 +8,7 @@ import {
   appSchema,
   type App,
   type AppOverview,
+  type DatabaseChange,
   type Job,
   type NewApp,
   type Policy,
@@ -15,6 +16,7 @@ import {
 } from '@varve/contract';
 import { testLetter } from './alerts/alert-texts.ts';
 import { sendLetter } from './alerts/mailer.ts';
+import { changeDatabase } from './apps/change-database.ts';
 import { protectionOf } from './apps/protection.ts';
 import { openSqlite } from './catalogue/catalogue.ts';
 import { discoverApps } from './discovery/discover-apps.ts';
@@ -186,6 +188,13 @@ class OpenVarve implements Varve {
     const { apps, clock } = this.#parts;
     assertCronRule(policy.schedule, clock.now());
     const app = { ...(await apps.get(appId)), policy };
+    await apps.update(app);
+    return app;
+  }
+
+  async updateDatabase(appId: string, component: string, change: DatabaseChange): Promise<App> {
+    const { apps } = this.#parts;
+    const app = changeDatabase(await apps.get(appId), component, change);
     await apps.update(app);
     return app;
   }
