@@ -65,6 +65,7 @@ export const errorCodes = {
   WAL_SLOT_UNUSABLE: { exit: 8, http: 409 },
   WAL_GAP: { exit: 8, http: 409 },
   WAL_DIVERGED: { exit: 8, http: 409 },
+  WAL_POINT_EXISTS: { exit: 2, http: 409 },
   WAL_INVALID: { exit: 6, http: 422 },
   WAL_SPOOL_FAILED: { exit: 8, http: 500 },
 

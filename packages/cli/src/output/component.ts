@@ -17,10 +17,10 @@ function sourceOf(component: Component): string {
       return excludes.length === 0 ? where : `${where}, without ${excludes.join(', ')}`;
     }
     case 'database': {
-      const { source, method, maxRateKBps } = component;
+      const { source, method, maxRateKBps, wal } = component;
       const where = source.type === 'container' ? `in the service ${source.service}` : source.display;
       const rate = method === 'dump' || maxRateKBps === undefined ? '' : `, at most ${maxRateKBps} kB/s`;
-      return `PostgreSQL ${where}, by ${methodNames[method]}${rate}`;
+      return `PostgreSQL ${where}, by ${methodNames[method]}${rate}${wal ? ', its log is captured' : ''}`;
     }
     case 'code':
       return component.path;
