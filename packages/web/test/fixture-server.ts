@@ -288,6 +288,7 @@ function answerToOne(state: State, line: string, query: URLSearchParams, body: u
   if (area !== 'apps' || overview === undefined) return notFound('APP_NOT_FOUND');
   const snapshots = fixtures.snapshots.get(id) ?? [];
   if (part === undefined) return { body: method === 'DELETE' ? null : overview };
+  if (part === 'databases') return { body: overview.app };
   if (part === 'policy') return { body: { ...overview.app, policy: body as Policy } };
   if (part === 'retention') {
     const keep = snapshots

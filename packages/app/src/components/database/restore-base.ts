@@ -20,6 +20,12 @@ interface BaseTarget {
 /** RESTORE_TARGET_INVALID when the backup cannot take the place of the data folder. Changes nothing. */
 export async function checkBaseTarget({ saved, component, repository, treeId, signal }: BaseTarget): Promise<string> {
   const { dataDirectory } = component;
+  if (component.source.type === 'container') {
+    throw invalid(
+      `The database "${saved.name}" was saved by its files alone, and files are not put back into a container in place.`,
+      'Restore the app to a point in time: that recovers the files with the image of the container. Save it with the method "both" to have dumps as well.',
+    );
+  }
   if (dataDirectory === undefined)
     throw invalid(
       `The data folder of the database "${saved.name}" is not known.`,
