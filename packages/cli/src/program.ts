@@ -12,14 +12,17 @@ import { addDownloadCommand } from './commands/download.ts';
 import { addForgetCommand } from './commands/forget.ts';
 import { addJobsCommand } from './commands/jobs.ts';
 import { addLsCommand } from './commands/ls.ts';
+import { addPointCommand } from './commands/point.ts';
 import { addPruneCommand } from './commands/prune.ts';
 import { addRecoveryKitCommand } from './commands/recovery-kit.ts';
 import { addRepoCommands } from './commands/repo/index.ts';
 import { addRestoreCommand } from './commands/restore.ts';
+import { addSandboxCommands } from './commands/sandbox/index.ts';
 import { addServerCommand } from './commands/server.ts';
 import { addSettingsCommands } from './commands/settings/index.ts';
 import { addSnapshotCommand } from './commands/snapshot.ts';
 import { addSnapshotsCommand } from './commands/snapshots.ts';
+import { addTimelineCommand } from './commands/timeline.ts';
 import { addWalCommands } from './commands/wal/index.ts';
 import { addNamed, type AddCommand, type Register } from './command.ts';
 import type { Io } from './io.ts';
@@ -38,7 +41,10 @@ const commands: Readonly<Record<string, AddCommand>> = {
   snapshots: addSnapshotsCommand,
   ls: addLsCommand,
   download: addDownloadCommand,
+  timeline: addTimelineCommand,
+  point: addPointCommand,
   restore: addRestoreCommand,
+  sandbox: addSandboxCommands,
   forget: addForgetCommand,
   prune: addPruneCommand,
   check: addCheckCommand,
