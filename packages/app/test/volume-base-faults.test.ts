@@ -217,15 +217,15 @@ describe.skipIf(binaries.length === 0)('the data folder of a cluster', () => {
     await filled(server, 300_000);
     await using administrator = await connect(server);
     const app = appOf(fixture, server);
-    let isOver = false;
+    const over = new AbortController();
     const outcome = fixture
       .snapshot(app)
       .catch((error: unknown) => error)
-      .finally(() => (isOver = true));
+      .finally(() => over.abort());
     // The session that waits between start and stop.
     const find = `select count(pg_terminate_backend(pid)) from pg_stat_activity
       where pid <> pg_backend_pid() and backend_type = 'client backend' and query like '%pg_control_checkpoint%'`;
-    while (!isOver && (await query(administrator, find)) === '0');
+    while (!over.signal.aborted && (await query(administrator, find)) === '0');
     expect(await outcome).toMatchObject({ code: 'DATABASE_UNREACHABLE' });
     expect(await fixture.snapshotCount()).toBe(0);
     expect(savedOf(await fixture.snapshot(app)).readThrough).toBe('volume');
