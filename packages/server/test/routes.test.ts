@@ -133,6 +133,8 @@ describe('requests', () => {
       ['GET', '/api/apps/ghost/snapshots', undefined],
       ['POST', '/api/apps/ghost/snapshots', {}],
       ['GET', '/api/apps/ghost/retention', undefined],
+      ['GET', '/api/apps/ghost/wal', undefined],
+      ['PUT', '/api/apps/ghost/wal', { enabled: true }],
     ] as const) {
       const response = await it.call(method, path, body);
       expect(`${method} ${path} ${response.status} ${await errorCode(response)}`).toBe(

@@ -14,7 +14,8 @@ import { PackUploader } from '../pack/pack-uploader.ts';
 import type { Repository } from '../repository.ts';
 import { TreeReader } from '../restore/tree-reader.ts';
 import { TimeFormatter } from '../tree/go-time.ts';
-import { ArchivePool } from './archive-pool.ts';
+import { ArchivePool, type ArchivePoolOptions, type ArchiveWork } from './archive-pool.ts';
+import { InlinePool } from './inline-pool.ts';
 import { measureSource, type Measure, type MeasureOptions } from './measure-source.ts';
 import { addCounts, controlWords, noCounts, type Comparison, type Counts, type Item } from './worker-protocol.ts';
 
@@ -40,7 +41,7 @@ export interface ArchiveRunOptions {
 export class ArchiveRun {
   readonly repository: Repository;
   readonly signal: AbortSignal;
-  readonly pool: ArchivePool;
+  readonly pool: ArchiveWork;
   readonly reader: NodeReader;
   /** Trees of the parent snapshot. */
   readonly trees: TreeReader;
@@ -80,9 +81,8 @@ export class ArchiveRun {
     this.reader = { libc: Libc.load(), times: new TimeFormatter(), users: new UserNames(), withAccessTimes };
     this.#claims = new BlobClaims(repository.index);
     this.#uploader = new PackUploader(repository, { signal, onStored: (pack) => this.#stored(pack) });
-    const threads = Math.max(1, options.workers ?? Math.max(2, availableParallelism()));
-    this.pool = new ArchivePool({
-      threads,
+    const threads = options.workers ?? Math.max(2, availableParallelism());
+    const work: Omit<ArchivePoolOptions, 'threads'> = {
       setup: {
         polynomial: repository.config.chunkerPolynomial,
         key: repository.key.reveal(),
@@ -100,7 +100,8 @@ export class ArchiveRun {
         if (event.kind === 'pack') this.#upload(event.pack);
         else this.#parts.push(event.part);
       },
-    });
+    };
+    this.pool = threads === 0 ? new InlinePool(work) : new ArchivePool({ ...work, threads: Math.max(1, threads) });
     this.#onAbort = () => this.pool.fail(cancelledError(signal));
     signal.addEventListener('abort', this.#onAbort, { once: true });
   }

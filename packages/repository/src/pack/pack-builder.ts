@@ -10,7 +10,7 @@ import { compressedEntryBytes, maxHeaderBytes, packSizeOf, walkHeader, writeEntr
 
 /** restic's default. Packs end up between this and this plus one blob. */
 export const defaultPackSizeBytes = 16 * 1024 * 1024;
-/** Room for a chunk of the largest size after the target is nearly reached. */
+/** Room for a chunk of the largest size after the target is nearly reached; less for small packs, which grow when it must be. */
 const slackBytes = 9 * 1024 * 1024;
 
 export type Compression = 'off' | 'fastest' | 'auto' | 'better' | 'max';
@@ -178,7 +178,8 @@ export class PackBuilder {
   #room(bytes: number): Buffer<ArrayBuffer> {
     const needed = this.#size + bytes;
     if (this.#buffer && this.#buffer.length >= needed) return this.#buffer;
-    const capacity = Math.max(needed, this.#buffer ? needed * 1.5 : this.packSizeBytes + slackBytes);
+    const slack = Math.min(slackBytes, this.packSizeBytes);
+    const capacity = Math.max(needed, this.#buffer ? needed * 1.5 : this.packSizeBytes + slack);
     const larger = Buffer.from(new ArrayBuffer(Math.ceil(capacity)));
     if (this.#buffer) larger.set(this.#buffer.subarray(0, this.#size));
     this.#buffer = larger;
