@@ -10,6 +10,7 @@ import { medianOf, type Figures } from './bench/measure.ts';
 import { makeMixedTree } from './bench/mixed-tree.ts';
 import { replaceSection, tableOf, type RowResult } from './bench/report.ts';
 import { repositoryRows, type Row } from './bench/repository-rows.ts';
+import { buildCli } from './build-cli.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -37,6 +38,7 @@ if (options.help) console.log(usage);
 else await main();
 
 async function main(): Promise<void> {
+  await buildCli();
   const scale = Number(options.scale);
   const tree = makeMixedTree({
     folder: join(options.folder, `mixed-${options.scale}`),

@@ -10,6 +10,7 @@ import { dockerLab, dockerLabVariables, type DockerLab } from '../packages/testi
 import { fetchPostgresMajors } from '../packages/testing/src/postgres-majors.ts';
 import { messageOf } from '../packages/base/src/index.ts';
 import type { TestCounts } from './setup/counts-reporter.ts';
+import { buildCli } from './build-cli.ts';
 import { ensureSystemPackages } from './setup/system-packages.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -27,6 +28,8 @@ async function main(parameters: readonly string[]): Promise<number> {
   await using lab = preparedLab;
   if (missingMajors !== undefined)
     log(`PostgreSQL 13, 14, 16, 18: ${missingMajors}; tests run with the majors that are here`);
+  // Tests that spawn the launcher run what users run.
+  if (await buildCli()) log('command line bundled');
   log(
     lab.available
       ? `Docker Engine at ${lab.host}, image ${lab.image}`

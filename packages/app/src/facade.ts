@@ -13,23 +13,32 @@ import type {
   DownloadFormat,
   Job,
   JobDetails,
+  MadeRestorePoint,
   Maintenance,
   NewApp,
+  NewRestorePoint,
   NewSnapshot,
   Policy,
   PrunePreview,
   RecoveryKit,
+  RecoveryPlan,
+  RecoveryRequest,
+  RecoveryRun,
   RepositoryInfo,
   RestorePlan,
   RestoreRequest,
   RestoreRun,
   RetentionPreview,
+  Sandbox,
   Settings,
   SettingsUpdate,
   SnapshotDetails,
   SnapshotFolder,
   StorageCheck,
+  Timeline,
+  TimelineQuery,
   VarveEvent,
+  VerifyRequest,
   WalCapture,
 } from '@varve/contract';
 
@@ -103,6 +112,12 @@ export interface Download extends AsyncDisposable {
   readonly content: AsyncIterable<Uint8Array>;
 }
 
+export interface TimelineRequest extends TimelineQuery {
+  /** Lists the repository now. */
+  readonly fresh?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 export interface WaitForJob {
   readonly signal?: AbortSignal | undefined;
   readonly onEvent?: ((event: VarveEvent) => void) | undefined;
@@ -153,10 +168,44 @@ export interface Varve extends AsyncDisposable {
   /** Runs in this process. APP_BUSY when the app has a job already; its context has `jobId`. */
   startSnapshot(appId: string, input: NewSnapshot, requestedBy: string): Promise<Job>;
 
+  /**
+   * What the app can be brought back to. Answers from what was read of the repository within the last minute unless `fresh`.
+   * APP_NOT_FOUND; the storage's errors.
+   */
+  timeline(appId: string, request?: TimelineRequest): Promise<Timeline>;
+
+  /**
+   * Has a captured database write a named point into its log; it can be recovered to when it is in the repository. WAL_POINT_EXISTS,
+   * SETTINGS_INVALID when no database is captured, USAGE_INVALID when several are and none is named, DATABASE_… .
+   */
+  createRestorePoint(
+    appId: string,
+    point: NewRestorePoint,
+    options?: { readonly signal?: AbortSignal | undefined },
+  ): Promise<MadeRestorePoint>;
+  /** Resolves when the point is in the repository; it waits for as long as nothing is captured. CANCELLED. */
+  waitForRestorePoint(appId: string, point: MadeRestorePoint, options: { readonly signal: AbortSignal }): Promise<void>;
+
   /** Looks and changes nothing. */
   planRestore(appId: string, request: RestoreRequest): Promise<RestorePlan>;
   /** The job fails with RESTORE_PLAN_STALE, before anything is touched, when the plan is another one now. */
   startRestore(appId: string, run: RestoreRun, requestedBy: string): Promise<Job>;
+
+  /**
+   * What a recovery of a database to a point in time would do; looks and changes nothing. RECOVERY_UNREACHABLE with the nearest
+   * points, RECOVERY_POINT_AMBIGUOUS, RESTORE_TARGET_INVALID for a destination that cannot be.
+   */
+  planRecovery(appId: string, request: RecoveryRequest): Promise<RecoveryPlan>;
+  /** The job fails with RESTORE_PLAN_STALE, before anything is touched, when the plan is another one now. */
+  startRecovery(appId: string, run: RecoveryRun, requestedBy: string): Promise<Job>;
+  /** Servers beside the apps that recoveries made, the newest first. */
+  listSandboxes(): Promise<Sandbox[]>;
+  /** Ends the pause of a sandbox: from then on it takes changes. SANDBOX_NOT_FOUND, RECOVERY_FAILED. */
+  promoteSandbox(id: string): Promise<Sandbox>;
+  /** Stops its server and deletes all of it. SANDBOX_NOT_FOUND; APP_BUSY while it is being made. */
+  removeSandbox(id: string): Promise<void>;
+  /** Recovers into a sandbox, looks at the data, removes the sandbox. The job fails with VERIFY_FAILED when a check does. */
+  startVerify(appId: string, request: VerifyRequest, requestedBy: string): Promise<Job>;
 
   /** What the app's retention would remove now. */
   previewRetention(appId: string): Promise<RetentionPreview>;

@@ -10,6 +10,10 @@ import type {
   Manifest,
   NewSnapshot,
   PrunePreview,
+  RecoveryPlan,
+  RecoveryRequest,
+  RecoveryRun,
+  VerifyRequest,
   RestorePlan,
   RestoreRequest,
   RestoreRun,
@@ -20,6 +24,9 @@ import type { Installation } from './installation.ts';
 import type { JobOutcome, JobRun } from './jobs/job-run.ts';
 import { runCheck } from './repositories/check-job.ts';
 import { previewPrune, runPruneJob, type PruneOptions } from './repositories/prune-job.ts';
+import { planRecovery } from './recovery/plan-recovery.ts';
+import { recoveryResult, runRecovery } from './recovery/run-recovery.ts';
+import { runVerify } from './verify/run-verify.ts';
 import { planRestore } from './restore/plan-restore.ts';
 import { runRestore } from './restore/run-restore.ts';
 import { previewForget, runForget, type ForgetOptions } from './retention/forget.ts';
@@ -149,10 +156,53 @@ export class UseCaseRuns {
     });
   }
 
+  async planRecovery(appId: string, request: RecoveryRequest, signal: AbortSignal): Promise<RecoveryPlan> {
+    const app = await this.#parts.apps.get(appId);
+    const looking = { job: { id: 'plan' }, signal, report: () => {}, log: () => {}, stopped: noJournal };
+    return planRecovery(this.#context(looking), { app, request });
+  }
+
+  async recover(appId: string, { fingerprint, ...request }: RecoveryRun, requestedBy: string): Promise<Job> {
+    const { apps, recoveries } = this.#parts;
+    await apps.get(appId);
+    return this.#start({ type: 'recovery', appId, requestedBy }, async (run) => {
+      const app = await apps.get(appId);
+      const recovered = await runRecovery(this.#context(run), {
+        app,
+        request,
+        fingerprint,
+        records: recoveries,
+        takeSafetySnapshot: async () => {
+          const name = 'Before a recovery to a point in time';
+          const { snapshot } = await this.#take(run, { app, kind: 'pre-restore', name });
+          return { snapshotId: snapshot.id };
+        },
+      });
+      run.setResult(recoveryResult(recovered));
+      return { snapshotId: recovered.plan.base.snapshotId, problems: recovered.problems };
+    });
+  }
+
+  async verify(appId: string, request: VerifyRequest, requestedBy: string): Promise<Job> {
+    const { apps, recoveries } = this.#parts;
+    await apps.get(appId);
+    return this.#start({ type: 'verify', appId, requestedBy }, async (run) => {
+      const app = await apps.get(appId);
+      const { baseSnapshotId } = await runVerify(this.#context(run), {
+        app,
+        request,
+        records: recoveries,
+        onResult: run.setResult,
+      });
+      return { snapshotId: baseSnapshotId, problems: [] };
+    });
+  }
+
   async #forgetOptions(appId: string): Promise<ForgetOptions> {
-    const { apps, pool, snapshots, lockOwner, clock, logger } = this.#parts;
+    const { apps, pool, snapshots, timelineFacts, repositoryStore, lockOwner, clock, logger } = this.#parts;
     const app = await apps.get(appId);
-    return { app, repository: await pool.get(app.repositoryId), snapshots, lockOwner, clock, logger };
+    const repository = await pool.get(app.repositoryId);
+    return { app, repository, snapshots, timelineFacts, repositoryStore, lockOwner, clock, logger };
   }
 
   async previewRetention(appId: string) {
@@ -173,7 +223,8 @@ export class UseCaseRuns {
   async applyRetention(appId: string): Promise<void> {
     if ((await this.#parts.jobs.active()).some(({ job }) => job.appId === null)) return;
     const preview = await this.previewRetention(appId);
-    if (preview.remove.length > 0) await this.forget(appId, preview.fingerprint, scheduleRequester);
+    if (preview.remove.length + preview.removeWal.length > 0)
+      await this.forget(appId, preview.fingerprint, scheduleRequester);
   }
 
   async check(scope: CheckScope, requestedBy: string): Promise<Job> {

@@ -3,7 +3,7 @@
 
 import type { DatabaseSync } from 'node:sqlite';
 import { randomBytes } from 'node:crypto';
-import { AppError, Secret, cancelledError, isAppError, messageOf } from '@varve/base';
+import { AppError, Secret, cancelledError, isAppError, messageOf, sleep } from '@varve/base';
 import {
   appSchema,
   type App,
@@ -34,6 +34,8 @@ import { MaintenanceScheduler } from './schedule/maintenance.ts';
 import { Scheduler } from './schedule/scheduler.ts';
 import { assertUsable } from './settings/settings-store.ts';
 import { listFolder, openDownload } from './snapshot/browse-snapshot.ts';
+import { capturedDatabase, createPoint, isStored, refuseTakenName } from './timeline/create-point.ts';
+import { promoteSandbox, removeSandbox, sandboxOf, type SandboxContext } from './recovery/sandboxes.ts';
 import { scheduleRequester, UseCaseRuns } from './use-case-runs.ts';
 import { varveVersion } from './version.ts';
 import { capturedDatabases } from './wal-capture/captured-databases.ts';
@@ -42,6 +44,8 @@ import { SlotKeeper } from './wal-capture/slot-keeper.ts';
 
 const defaultJobLimit = 50;
 const maxJobLimit = 500;
+/** How often a point that is waited for is looked for in the repository. */
+const pointPollMs = 1000;
 /** A command that removes an app waits so long for the servers of its databases. */
 const slotDropMs = 15_000;
 
@@ -270,10 +274,54 @@ class OpenVarve implements Varve {
 
   startSnapshot: Varve['startSnapshot'] = (appId, input, requestedBy) => this.#runs.snapshot(appId, input, requestedBy);
 
+  timeline: Varve['timeline'] = async (appId, request = {}) => {
+    const { apps, pool, timelines } = this.#parts;
+    const app = await apps.get(appId);
+    return timelines.read(app, await pool.get(app.repositoryId), request);
+  };
+
+  createRestorePoint: Varve['createRestorePoint'] = async (appId, point, { signal } = {}) => {
+    const { apps, docker, secrets } = this.#parts;
+    const app = await apps.get(appId);
+    const component = capturedDatabase(app, point.component);
+    refuseTakenName(await this.timeline(appId, { signal }), { component: component.name, name: point.name });
+    const context = { docker: () => docker.get(), secrets, signal: signal ?? new AbortController().signal };
+    return createPoint(context, { app, component, name: point.name });
+  };
+
+  waitForRestorePoint: Varve['waitForRestorePoint'] = async (appId, point, { signal }) => {
+    while (!isStored(await this.timeline(appId, { fresh: true, signal }), point)) await sleep(pointPollMs, { signal });
+  };
+
   planRestore: Varve['planRestore'] = (appId, request) =>
     this.#runs.planRestore(appId, request, new AbortController().signal);
 
   startRestore: Varve['startRestore'] = (appId, run, requestedBy) => this.#runs.restore(appId, run, requestedBy);
+
+  planRecovery: Varve['planRecovery'] = (appId, request) =>
+    this.#runs.planRecovery(appId, request, new AbortController().signal);
+
+  startRecovery: Varve['startRecovery'] = (appId, run, requestedBy) => this.#runs.recover(appId, run, requestedBy);
+
+  startVerify: Varve['startVerify'] = (appId, request, requestedBy) => this.#runs.verify(appId, request, requestedBy);
+
+  get #sandboxContext(): SandboxContext {
+    return { docker: () => this.#parts.docker.get() };
+  }
+
+  listSandboxes: Varve['listSandboxes'] = async () => {
+    const records = await this.#parts.recoveries.list();
+    const sandboxes = records.filter(({ purpose }) => purpose === 'sandbox');
+    return Promise.all(sandboxes.map((record) => sandboxOf(record, this.#sandboxContext)));
+  };
+
+  promoteSandbox: Varve['promoteSandbox'] = (id) => promoteSandbox(this.#parts.recoveries, id, this.#sandboxContext);
+
+  removeSandbox: Varve['removeSandbox'] = (id) => {
+    const isActiveRun = async (runId: string): Promise<boolean> =>
+      (await this.#parts.jobs.active()).some(({ job }) => job.id === runId);
+    return removeSandbox(this.#parts.recoveries, id, { ...this.#sandboxContext, isActiveRun });
+  };
 
   previewRetention: Varve['previewRetention'] = (appId) => this.#runs.previewRetention(appId);
 

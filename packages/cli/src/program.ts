@@ -12,25 +12,61 @@ import { addDownloadCommand } from './commands/download.ts';
 import { addForgetCommand } from './commands/forget.ts';
 import { addJobsCommand } from './commands/jobs.ts';
 import { addLsCommand } from './commands/ls.ts';
+import { addPointCommand } from './commands/point.ts';
 import { addPruneCommand } from './commands/prune.ts';
 import { addRecoveryKitCommand } from './commands/recovery-kit.ts';
 import { addRepoCommands } from './commands/repo/index.ts';
 import { addRestoreCommand } from './commands/restore.ts';
+import { addSandboxCommands } from './commands/sandbox/index.ts';
 import { addServerCommand } from './commands/server.ts';
 import { addSettingsCommands } from './commands/settings/index.ts';
 import { addSnapshotCommand } from './commands/snapshot.ts';
 import { addSnapshotsCommand } from './commands/snapshots.ts';
+import { addTimelineCommand } from './commands/timeline.ts';
+import { addVerifyCommand } from './commands/verify.ts';
 import { addWalCommands } from './commands/wal/index.ts';
-import type { Register } from './command.ts';
+import { addNamed, type AddCommand, type Register } from './command.ts';
 import type { Io } from './io.ts';
 import { readVersion } from './version.ts';
 import { Session, type CommonOptions } from './session.ts';
 
 const description = 'Varve takes any Docker app back to any second.';
 
-/** Builds the program. `onResult` gets the exit code of the command that ran. */
-export function buildProgram(options: { io: Io; signal: AbortSignal; onResult: (exitCode: number) => void }): Command {
-  const { io, signal, onResult } = options;
+/** In the order of the help. */
+const commands: Readonly<Record<string, AddCommand>> = {
+  server: addServerCommand,
+  demo: addDemoCommand,
+  doctor: addDoctorCommand,
+  app: addAppCommands,
+  snapshot: addSnapshotCommand,
+  snapshots: addSnapshotsCommand,
+  ls: addLsCommand,
+  download: addDownloadCommand,
+  timeline: addTimelineCommand,
+  point: addPointCommand,
+  restore: addRestoreCommand,
+  sandbox: addSandboxCommands,
+  verify: addVerifyCommand,
+  forget: addForgetCommand,
+  prune: addPruneCommand,
+  check: addCheckCommand,
+  jobs: addJobsCommand,
+  alerts: addAlertsCommand,
+  settings: addSettingsCommands,
+  connect: addConnectCommand,
+  'recovery-kit': addRecoveryKitCommand,
+  repo: addRepoCommands,
+  wal: addWalCommands,
+};
+
+/** Builds the program, as far as `argv` needs it. `onResult` gets the exit code of the command that ran. */
+export function buildProgram(options: {
+  argv: readonly string[];
+  io: Io;
+  signal: AbortSignal;
+  onResult: (exitCode: number) => void;
+}): Command {
+  const { argv, io, signal, onResult } = options;
   const program = new Command('varve')
     .description(description)
     .version(readVersion(), '-V, --version', 'print the version')
@@ -57,25 +93,7 @@ export function buildProgram(options: { io: Io; signal: AbortSignal; onResult: (
       onResult((await action(session, command)) ?? 0);
     });
   };
-  addServerCommand(program, register);
-  addDemoCommand(program, register);
-  addDoctorCommand(program, register);
-  addAppCommands(program, register);
-  addSnapshotCommand(program, register);
-  addSnapshotsCommand(program, register);
-  addLsCommand(program, register);
-  addDownloadCommand(program, register);
-  addRestoreCommand(program, register);
-  addForgetCommand(program, register);
-  addPruneCommand(program, register);
-  addCheckCommand(program, register);
-  addJobsCommand(program, register);
-  addAlertsCommand(program, register);
-  addSettingsCommands(program, register);
-  addConnectCommand(program, register);
-  addRecoveryKitCommand(program, register);
-  addRepoCommands(program, register);
-  addWalCommands(program, register);
+  addNamed(program, register, { words: argv, commands });
   program.addHelpText('after', '\nExit codes and error codes: docs/errors.md. Commands in detail: docs/cli.md.');
   return program;
 }

@@ -20,6 +20,7 @@ export async function runCli(options: RunOptions): Promise<number> {
   let exitCode = 0;
   try {
     const program = buildProgram({
+      argv,
       io,
       signal,
       onResult: (result) => {

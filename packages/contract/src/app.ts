@@ -29,6 +29,8 @@ export const volumeComponentSchema = z
   .meta({ id: 'VolumeComponent' });
 export type VolumeComponent = z.infer<typeof volumeComponentSchema>;
 
+export const databaseReadThroughSchema = z.enum(['auto', 'volume', 'stream']).meta({ id: 'DatabaseReadThrough' });
+
 /** A PostgreSQL cluster. */
 export const databaseComponentSchema = z
   .strictObject({
@@ -48,6 +50,8 @@ export const databaseComponentSchema = z
       /** Reached by a URL, which is kept as a secret and sent only when the app is added. */
       z.strictObject({ type: z.literal('url'), urlSecret: z.string().min(1).max(100), display: z.string().max(500) }),
     ]),
+    /** How a `base` is read; auto when absent: from the data folder where it can be read here, otherwise sent by the server. */
+    readThrough: databaseReadThroughSchema.optional(),
     /** On a host without Docker: the cluster's data folder, needed to put a `base` back. */
     dataDirectory: absolutePathSchema.optional(),
     /** Where the cluster's own programs are (pg_ctl). */
@@ -163,6 +167,7 @@ const newHostDatabaseSchema = z.strictObject({
   name: componentNameSchema.default('db'),
   url: z.string().min(1).max(2000),
   method: z.enum(['dump', 'base']).default('dump'),
+  readThrough: databaseReadThroughSchema.optional(),
   dataDirectory: absolutePathSchema.optional(),
   binDirectory: absolutePathSchema.optional(),
   wal: z.boolean().default(false),

@@ -37,6 +37,8 @@ const savedDatabaseSchema = z.object({
   name: z.string(),
   method: z.enum(['dump', 'base']),
   path: z.string(),
+  /** How the files of a `base` were read: from the data folder, or sent by the server. Absent in old manifests and for dumps. */
+  readThrough: z.enum(['volume', 'stream']).optional(),
   serverVersion: z.string(),
   systemId: z.string().nullable(),
   /** Write-ahead log position when the first dump began, or the start of the base backup, e.g. `0/3000028`. */

@@ -8,6 +8,7 @@ export { formatLsn, lsnFromBigInt, parseLsn, type Lsn } from './lsn.ts';
 export { readServerFacts, type DatabaseSummary, type ServerFacts } from './server-facts.ts';
 export { readServerIdentity, serverIdentityByTool, type ServerIdentity } from './server-identity.ts';
 export { quoteIdentifier, quoteLiteral } from './sql-quoting.ts';
+export { psql, type PsqlOptions } from './logical/psql.ts';
 export { runToEnd, type ToolExit, type ToolRequest, type ToolRun, type ToolRunner } from './logical/tool-runner.ts';
 export { findHostTool, hostToolRunner, type HostToolRunnerOptions } from './logical/host-tool-runner.ts';
 export type { DatabaseTarget } from './logical/target.ts';
@@ -35,6 +36,8 @@ export {
   type RestoredDatabase,
 } from './logical/restore-database.ts';
 export { baseBackup, type BaseBackupOptions, type BaseBackupPart } from './base-backup/base-backup.ts';
+export { BackupProof } from './base-backup/backup-proof.ts';
+export { parseBackupManifest, type BackupManifest, type ManifestFile } from './base-backup/backup-manifest.ts';
 export type { BackupTablespace } from './base-backup/backup-stream.ts';
 export {
   summarizeWal,
@@ -65,7 +68,7 @@ export {
   type RecoveryPath,
   type TimelineHistory,
 } from './wal/timeline-history.ts';
-export { formatUnixMicros } from './wal-reader/wal-time.ts';
+export { formatUnixMicros, parseUnixMicros } from './wal-reader/wal-time.ts';
 export { createPhysicalSlot, dropSlot, listSlots, readSlot, type SlotFacts } from './replication/slots.ts';
 export {
   captureObstacles,
@@ -80,8 +83,9 @@ export type { GapReason, WalEvent as WalCaptureEvent, WalProgress } from './repl
 export { WalSpool, type WalSpoolOptions } from './replication/spool/wal-spool.ts';
 export type { SpoolBlock } from './replication/spool/spool-space.ts';
 export { listSegments, readSpoolState, type SpoolSegment, type SpoolState } from './replication/spool/spool-folder.ts';
-export { readPgControl, type PgControl } from './host-server/pg-control.ts';
+export { readPgControl, type PgControl, type RecoverySizes } from './host-server/pg-control.ts';
 export {
+  promoteServer,
   serverStatus,
   startServer,
   stopServer,
@@ -91,3 +95,44 @@ export {
   type StopServerOptions,
 } from './host-server/host-server.ts';
 export { swapDataDirectory, type DataDirectorySwap, type SwapOptions } from './host-server/swap-data-directory.ts';
+export {
+  recoveryWay,
+  type AvailableSegment,
+  type BaseRange,
+  type RecoveryWay,
+  type SegmentTimes,
+  type WaySegment,
+} from './recovery/recovery-way.ts';
+export {
+  stopAtEnd,
+  stopAtLsn,
+  stopAtRestorePoint,
+  stopAtTime,
+  stopWhenConsistent,
+  type StopPoint,
+} from './recovery/stop-point.ts';
+export { readPostmasterPid, type PostmasterPid } from './host-server/postmaster-pid.ts';
+export { largestSizes, recoverySettings } from './recovery/recovery-settings.ts';
+export { restoreCommand } from './recovery/fetch-script.ts';
+export { finishDataFolder, prepareDataFolder, settingIn, type FileOwner } from './recovery/prepare-data-folder.ts';
+export { WalExchange, type WalFileSource } from './recovery/wal-exchange.ts';
+export {
+  mayBackUpVolume,
+  startVolumeBackup,
+  type VolumeBackup,
+  type VolumeBackupEnd,
+  type VolumeBackupOptions,
+} from './volume-backup/volume-backup.ts';
+export { findBackupWal, proveBackupWal, type BackupWal, type WalFile } from './volume-backup/backup-wal.ts';
+export { readControlFile, type ControlFile } from './volume-backup/control-file.ts';
+export {
+  initForkSuffix,
+  leftOutOfBackup,
+  linkedFolders,
+  readTablespaceLinks,
+  tablespaceVersionFolder,
+  type LinkedTablespace,
+} from './volume-backup/data-folder.ts';
+export { findBadPage } from './volume-backup/page-check.ts';
+export { dataPageBytes } from './volume-backup/page-checksum.ts';
+export { pageCheckModule } from './volume-backup/page-check-module.ts';

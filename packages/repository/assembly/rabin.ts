@@ -1,4 +1,4 @@
-// The hot loop of the chunker, compiled to WebAssembly by scripts/build-chunker.ts. Memory: two tables of 256 u64 at
+// The hot loop of the chunker, compiled to WebAssembly by scripts/build-wasm.ts. Memory: two tables of 256 u64 at
 // TABLE_OUT and TABLE_MOD, data from the second page on. The rolling hash of a position depends on the 64 bytes before it
 // only, so four lanes of a stride are hashed side by side to hide the latency of the table look-up.
 

@@ -11,7 +11,7 @@ export type { BlobType, PackedBlob } from './pack/blob-type.ts';
 export type { Snapshot, SnapshotSummary } from './snapshot/snapshot.ts';
 export { matchesFilter, type SnapshotFilter } from './snapshot/find-snapshot.ts';
 export { groupSnapshots, parseGroupBy, type GroupField, type SnapshotGroup } from './snapshot/snapshot-groups.ts';
-export type { KeyDerivation } from './store/key-file.ts';
+export type { KeyDerivation } from './crypto/scrypt.ts';
 export {
   lockRepository,
   removeDeadLocks,
@@ -61,10 +61,12 @@ export {
   type RecoverResult,
   type Recovery,
 } from './repair/recover.ts';
-export { startArchive, type ArchiveSession } from './archive/archive-session.ts';
+export type { ArchiveSession } from './archive/archive-session.ts';
+export { startArchive } from './archive/start-archive.ts';
 export type {
   AddBytesOptions,
   AddedItem,
+  AddFolderOptions,
   AddPathOptions,
   AddSavedOptions,
   AddStreamOptions,
@@ -75,6 +77,7 @@ export type {
   FinishOptions,
   StartArchiveOptions,
 } from './archive/archive-options.ts';
+export type { LiveFiles } from './archive/live-files.ts';
 export { backupPaths, type BackupOutcome, type BackupPathsOptions } from './archive/backup-paths.ts';
 export type { ParentGroup } from './archive/find-parent.ts';
 export { cacheMark, type ExcludeRules, type FolderMark, type PageFiles } from './archive/selection.ts';

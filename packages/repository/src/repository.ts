@@ -89,6 +89,11 @@ export class Repository implements AsyncDisposable {
     return this.#index;
   }
 
+  /** Whether {@link Repository.loadIndex} has read something: to do so again costs little. */
+  get knowsIndex(): boolean {
+    return this.#indexFiles.size > 0;
+  }
+
   /**
    * Reads the index files that were not read yet. When one that was read is gone (somebody pruned), everything is read
    * again. List snapshots before, so that the index is at least as new as they are.

@@ -132,6 +132,8 @@ describe('requests', () => {
       ['DELETE', '/api/apps/ghost', undefined],
       ['GET', '/api/apps/ghost/snapshots', undefined],
       ['POST', '/api/apps/ghost/snapshots', {}],
+      ['GET', '/api/apps/ghost/timeline', undefined],
+      ['POST', '/api/apps/ghost/points', { name: 'x' }],
       ['GET', '/api/apps/ghost/retention', undefined],
       ['GET', '/api/apps/ghost/wal', undefined],
       ['PUT', '/api/apps/ghost/wal', { enabled: true }],

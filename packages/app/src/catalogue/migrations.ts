@@ -140,6 +140,26 @@ const migrations: readonly string[] = [
     made_at TEXT NOT NULL
   ) STRICT;
   `,
+  `
+  CREATE TABLE wal_blocks (
+    repository_id TEXT NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
+    id TEXT NOT NULL,
+    app_id TEXT NOT NULL,
+    facts_json TEXT NOT NULL,
+    segments BLOB NOT NULL,
+    PRIMARY KEY (repository_id, id)
+  ) STRICT;
+  CREATE INDEX wal_blocks_by_app ON wal_blocks (repository_id, app_id);
+
+  CREATE TABLE base_backups (
+    repository_id TEXT NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
+    snapshot_id TEXT NOT NULL,
+    app_id TEXT NOT NULL,
+    bases_json TEXT NOT NULL,
+    PRIMARY KEY (repository_id, snapshot_id)
+  ) STRICT;
+  CREATE INDEX base_backups_by_app ON base_backups (repository_id, app_id);
+  `,
 ];
 
 /** Schema number that this Varve writes. */

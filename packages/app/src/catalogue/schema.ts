@@ -110,6 +110,25 @@ interface AlertsTable {
   next_notify_at: string | null;
 }
 
+/** Cache of the facts of WAL blocks in the repository. */
+interface WalBlocksTable {
+  repository_id: string;
+  /** Of the snapshot that is the block. */
+  id: string;
+  app_id: string;
+  /** The facts without those of segments, and the columns of these (timeline/block-facts.ts). */
+  facts_json: string;
+  segments: Uint8Array;
+}
+
+/** Cache of the base backups in snapshots of apps; an empty list for a snapshot without any. */
+interface BaseBackupsTable {
+  repository_id: string;
+  snapshot_id: string;
+  app_id: string;
+  bases_json: string;
+}
+
 /** What changed, for event streams in this and other processes; bounded. */
 interface ChangesTable {
   id: Generated<number>;
@@ -151,6 +170,8 @@ export interface CatalogueSchema {
   stopped_things: StoppedThingsTable;
   schedules: SchedulesTable;
   alerts: AlertsTable;
+  wal_blocks: WalBlocksTable;
+  base_backups: BaseBackupsTable;
   changes: ChangesTable;
   claims: ClaimsTable;
   wal_captures: WalCapturesTable;

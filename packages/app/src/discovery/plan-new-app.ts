@@ -133,6 +133,7 @@ async function planDatabase(database: NewDatabase, appId: string, names: Compone
       urlSecret,
       display: `postgresql://${location.user}@${where}:${location.port}/${location.database}`.slice(0, 500),
     },
+    ...(database.readThrough === undefined ? {} : { readThrough: database.readThrough }),
     ...(dataDirectory === undefined ? {} : { dataDirectory }),
     ...(database.binDirectory === undefined ? {} : { binDirectory: await existing(database.binDirectory, 'folder') }),
     excludes: [],

@@ -1,12 +1,12 @@
 // Which producer saves which kind of component, and with what around it.
 
 import type { App, Component } from '@varve/contract';
-import type { ArchiveSession } from '@varve/repository';
+import type { ArchiveSession, Repository, Snapshot } from '@varve/repository';
 import { saveCode } from '../components/code/save-code.ts';
 import { pathsOfOthers } from '../components/code/paths-of-others.ts';
 import { saveConfig } from '../components/config/save-config.ts';
 import { databaseAccess } from '../components/database/database-access.ts';
-import { saveBase } from '../components/database/save-base.ts';
+import { saveCluster } from '../components/database/save-cluster.ts';
 import { saveDump } from '../components/database/save-dump.ts';
 import type { ProjectOnEngine } from '../components/docker-project.ts';
 import type { Produced } from '../components/producer.ts';
@@ -19,6 +19,9 @@ export interface ProduceInput {
   readonly component: Component;
   readonly project: ProjectOnEngine | null;
   readonly session: ArchiveSession;
+  readonly repository: Repository;
+  /** The snapshot before of the same app. */
+  readonly parent: Snapshot | undefined;
   /** Containers that ran before the snapshot began. */
   readonly running: ReadonlySet<string>;
   readonly signal: AbortSignal;
@@ -41,7 +44,7 @@ export async function produce(input: ProduceInput): Promise<Produced> {
       return saveConfig({ ...input, component });
     case 'database': {
       const access = await databaseAccess({ component, secrets: context.secrets, project, signal: input.signal });
-      const save = component.method === 'dump' ? saveDump : saveBase;
+      const save = component.method === 'dump' ? saveDump : saveCluster;
       return save({ ...input, component, access, log: context.log });
     }
   }

@@ -42,7 +42,7 @@ export async function takeSnapshot(context: RunContext, input: TakeSnapshotInput
     measure: parent?.summary === undefined,
     parent,
   });
-  const run: SnapshotRun = { context, input, project, session, steps, missing: [] };
+  const run: SnapshotRun = { context, input, project, repository, parent, session, steps, missing: [] };
   const { produced, problems } = await readComponents(run);
   throwIfAborted(context.signal);
   steps.enter('commit');
@@ -64,6 +64,8 @@ interface SnapshotRun {
   readonly context: RunContext;
   readonly input: TakeSnapshotInput;
   readonly project: ProjectOnEngine | null;
+  readonly repository: Repository;
+  readonly parent: Snapshot | undefined;
   readonly session: ArchiveSession;
   readonly steps: StepReporter;
   /** Components that a pre-restore snapshot goes without. */
@@ -95,7 +97,8 @@ async function readComponents(run: SnapshotRun): Promise<ReadComponents> {
   const running = new Set(
     project?.project.containers.filter(({ state }) => state === 'running').map(({ name }) => name),
   );
-  const base = { context, app, project, session: run.session, running };
+  const { session, repository, parent } = run;
+  const base = { context, app, project, session, repository, parent, running };
   const read = (wanted: readonly Component[]): Promise<Produced[]> => readAll(run, base, wanted);
   const canRest = project === null ? consistency === 'stop' && hasStopCommand(app) : consistency !== 'live';
   if (!canRest) {

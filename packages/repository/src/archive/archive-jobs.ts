@@ -6,33 +6,36 @@ import { BlobClaims } from '../blob-index/blob-claims.ts';
 import { BlobIndex } from '../blob-index/blob-index.ts';
 import { Chunker } from '../chunker/chunker.ts';
 import { MasterKey } from '../crypto/master-key.ts';
-import { Libc } from '../filesystem/libc.ts';
+import type { Libc } from '../filesystem/libc.ts';
 import { UserNames } from '../filesystem/user-names.ts';
-import { loadEngine } from '../native/load-engine.ts';
 import { TimeFormatter } from '../tree/go-time.ts';
 import { BlobWriter, type BlobWriterOptions } from './blob-writer.ts';
 import { FileSaver } from './file-saver.ts';
 import { FolderSaver } from './folder-saver.ts';
+import { PageChecks } from './live-files.ts';
+import { savePageRange, type PageRangeOptions } from './page-range.ts';
 import { noCounts, type Job, type JobResult, type WorkerSetup } from './worker-protocol.ts';
 
-export interface ArchiveJobsOptions extends Pick<BlobWriterOptions, 'onPack' | 'onPart'> {
+export interface ArchiveJobsOptions extends Pick<BlobWriterOptions, 'engine' | 'onPack' | 'onPart'> {
+  readonly libc: Libc | undefined;
   /** Throws CANCELLED when the archive was aborted. */
   readonly throwIfAborted: () => void;
 }
 
 /** Prepares for jobs; yields the function that does one. It throws what goes wrong. */
 export function archiveJobs(setup: WorkerSetup, options: ArchiveJobsOptions): (job: Job) => JobResult {
-  const { onPack, onPart, throwIfAborted } = options;
+  const { engine, libc, onPack, onPart, throwIfAborted } = options;
   const key = MasterKey.fromParts(setup.key);
   if (!key) throw new AppError('INTERNAL', 'The key that a worker thread got is not valid.');
   const index = BlobIndex.attach(setup.index);
   const claims = new BlobClaims(index, setup.claims);
   const { compression, packSizeBytes, comparison, tellsItems, withAccessTimes } = setup;
-  const writer = new BlobWriter({ engine: loadEngine(), key, claims, compression, packSizeBytes, onPack, onPart });
+  const writer = new BlobWriter({ engine, key, claims, compression, packSizeBytes, onPack, onPart });
+  const checks = new PageChecks();
   const makeFolders = (): FolderSaver => {
-    const reader = { libc: Libc.load(), times: new TimeFormatter(), users: new UserNames(), withAccessTimes };
+    const reader = { libc, times: new TimeFormatter(), users: new UserNames(), withAccessTimes };
     const chunker = new Chunker(setup.polynomial);
-    const files = new FileSaver({ chunker, writer, reader, throwIfAborted });
+    const files = new FileSaver({ chunker, writer, reader, checks, throwIfAborted });
     return new FolderSaver({ files, writer, index, reader, throwIfAborted, comparison, tellsItems });
   };
   // An archive of streams needs none of it.
@@ -40,11 +43,12 @@ export function archiveJobs(setup: WorkerSetup, options: ArchiveJobsOptions): (j
   const folders = (): FolderSaver => (made ??= makeFolders());
   return (job) => {
     throwIfAborted();
-    return run(job, { writer, folders });
+    return run(job, { writer, folders, checks, throwIfAborted });
   };
 }
 
-function run(job: Job, { writer, folders }: { writer: BlobWriter; folders: () => FolderSaver }): JobResult {
+function run(job: Job, saver: PageRangeOptions & { readonly folders: () => FolderSaver }): JobResult {
+  const { writer, folders } = saver;
   switch (job.kind) {
     case 'folders':
       return { kind: 'folders', folders: job.folders.map((folder) => folders().saveFolder(folder)) };
@@ -61,6 +65,8 @@ function run(job: Job, { writer, folders }: { writer: BlobWriter; folders: () =>
       const counts = noCounts();
       return { kind: 'pages', ids: writer.storePages(job.bytes, job.chunkBytes, counts), counts };
     }
+    case 'range':
+      return savePageRange(job, saver);
     case 'flush':
       writer.flush();
       return { kind: 'flush' };

@@ -4,6 +4,7 @@ import type { OnProgress } from '@varve/base';
 import type { LockOwnerOptions } from '../lock/process-identity.ts';
 import type { Compression } from '../pack/pack-builder.ts';
 import type { Snapshot, SnapshotSummary } from '../snapshot/snapshot.ts';
+import type { LiveFiles } from './live-files.ts';
 import type { ExcludeRules, PageFiles, SelectionRules } from './selection.ts';
 import type { TreeNode } from '../tree/tree-node.ts';
 import type { Comparison, Item, Notice, Problem } from './worker-protocol.ts';
@@ -28,8 +29,10 @@ export interface StartArchiveOptions {
   readonly onItem?: ((item: Item) => void) | undefined;
   /** Read and compute everything, store nothing, take no lock. */
   readonly dryRun?: boolean | undefined;
-  /** Worker threads; the number of processors, at least 2, when absent. */
+  /** Worker threads; the number of processors, at least 2, when absent. 0: a few megabytes are done in the thread that asks. */
   readonly workers?: number | undefined;
+  /** Start them all at once: for inputs of many files. Else as there is work for them. */
+  readonly startsThreads?: boolean | undefined;
   /** How long to wait for a lock that is taken; 0 when absent. */
   readonly lockWaitMs?: number | undefined;
   /** Whose lock it is. */
@@ -57,6 +60,22 @@ export interface AddPathOptions extends ExcludeRules {
   readonly excludes?: readonly string[] | undefined;
   /** Files that are cut at the borders of their pages. */
   readonly pages?: PageFiles | undefined;
+  /** The files belong to a running program that can repair what was read while it was changed. */
+  readonly live?: LiveFiles | undefined;
+  /** Folders inside the source (`/` itself, `/a/b`) whose entries are placed one by one: other inputs may be placed beside them. */
+  readonly openFolders?: readonly string[] | undefined;
+}
+
+export interface AddFolderOptions {
+  /** A folder of this host; a link to one is followed. */
+  readonly source: string;
+  readonly target: string;
+}
+
+/** Numbers, whose names are looked up on this host. */
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
 }
 
 export interface AddStreamOptions {
@@ -64,6 +83,8 @@ export interface AddStreamOptions {
   readonly source: AsyncIterable<Uint8Array>;
   /** Permission bits; 0644 when absent. */
   readonly mode?: number | undefined;
+  /** root when absent. */
+  readonly owner?: Owner | undefined;
   readonly modifiedAt?: Date | undefined;
   /** Bytes that the stream has to yield; ARCHIVE_PRODUCER_FAILED when it does not. */
   readonly sizeBytes?: number | undefined;
@@ -130,4 +151,6 @@ export interface SourceOptions {
   readonly components: readonly Buffer[];
   readonly shown: string;
   readonly rules: SelectionRules;
+  /** As in {@link AddPathOptions}. */
+  readonly openFolders?: readonly string[] | undefined;
 }

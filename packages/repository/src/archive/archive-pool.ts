@@ -1,12 +1,22 @@
 // The archive's worker threads, with the brake that keeps them from making packs faster than the storage takes them.
 
+import { availableParallelism } from 'node:os';
 import { ThreadPool } from '../threads/thread-pool.ts';
 import { controlWords, type ArchiveEvent, type Job, type JobResult, type WorkerSetup } from './worker-protocol.ts';
 
 export interface ArchivePoolOptions {
   readonly setup: WorkerSetup;
-  readonly threads: number;
+  readonly threads: ArchiveThreads;
   readonly onEvent: (event: ArchiveEvent) => void;
+}
+
+export type ArchiveThreads = ThreadPool<Job, JobResult, ArchiveEvent>;
+
+/** Threads that do not know yet what they are for; close them unless a pool takes them over. */
+export function makeArchiveThreads(workers: number | undefined): ArchiveThreads {
+  const file = new URL('./archive-worker.ts', import.meta.url);
+  const threads = Math.max(1, workers ?? Math.max(2, availableParallelism()));
+  return new ThreadPool({ file, threads, transfer });
 }
 
 export type JobOf<K extends Job['kind']> = Extract<Job, { kind: K }>;
@@ -30,13 +40,13 @@ export interface ArchiveWork {
 }
 
 export class ArchivePool implements ArchiveWork {
-  readonly #threads: ThreadPool<Job, JobResult, ArchiveEvent>;
+  readonly #threads: ArchiveThreads;
   readonly #control: Int32Array;
 
   constructor({ setup, threads, onEvent }: ArchivePoolOptions) {
     this.#control = new Int32Array(setup.control);
-    const file = new URL('./archive-worker.ts', import.meta.url);
-    this.#threads = new ThreadPool({ file, setup, threads, transfer, onEvent });
+    this.#threads = threads;
+    threads.setUp(setup, onEvent);
   }
 
   /** Jobs that may be under way at once. */

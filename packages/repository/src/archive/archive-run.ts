@@ -1,7 +1,6 @@
 // What the inputs of one archive share: worker threads, the claims of blobs, the way of packs to the storage, sums and
 // progress. The first failure of any part ends everything.
 
-import { availableParallelism } from 'node:os';
 import { cancelledError, throwIfAborted, type OnProgress } from '@varve/base';
 import { BlobClaims } from '../blob-index/blob-claims.ts';
 import { Chunker, minChunkBytes } from '../chunker/chunker.ts';
@@ -14,7 +13,13 @@ import { PackUploader } from '../pack/pack-uploader.ts';
 import type { Repository } from '../repository.ts';
 import { TreeReader } from '../restore/tree-reader.ts';
 import { TimeFormatter } from '../tree/go-time.ts';
-import { ArchivePool, type ArchivePoolOptions, type ArchiveWork } from './archive-pool.ts';
+import {
+  ArchivePool,
+  makeArchiveThreads,
+  type ArchivePoolOptions,
+  type ArchiveThreads,
+  type ArchiveWork,
+} from './archive-pool.ts';
 import { InlinePool } from './inline-pool.ts';
 import { measureSource, type Measure, type MeasureOptions } from './measure-source.ts';
 import { addCounts, controlWords, noCounts, type Comparison, type Counts, type Item } from './worker-protocol.ts';
@@ -30,6 +35,8 @@ export interface ArchiveRunOptions {
   readonly measure?: boolean | undefined;
   readonly compression?: Compression | undefined;
   readonly packSizeBytes?: number | undefined;
+  /** Taken over: closing the run ends them. Made, `workers` of them, when absent. */
+  readonly threads?: ArchiveThreads | undefined;
   readonly workers?: number | undefined;
   readonly withAccessTimes?: boolean | undefined;
   readonly comparison?: Partial<Comparison> | undefined;
@@ -81,7 +88,7 @@ export class ArchiveRun {
     this.reader = { libc: Libc.load(), times: new TimeFormatter(), users: new UserNames(), withAccessTimes };
     this.#claims = new BlobClaims(repository.index);
     this.#uploader = new PackUploader(repository, { signal, onStored: (pack) => this.#stored(pack) });
-    const threads = options.workers ?? Math.max(2, availableParallelism());
+    const threads = options.threads ?? makeArchiveThreads(options.workers);
     const work: Omit<ArchivePoolOptions, 'threads'> = {
       setup: {
         polynomial: repository.config.chunkerPolynomial,
@@ -94,14 +101,19 @@ export class ArchiveRun {
         comparison: this.comparison,
         withAccessTimes,
         tellsItems: options.onItem !== undefined,
-        maxUnstoredPacks: threads + unstoredPacksBesideWorkers,
+        maxUnstoredPacks: threads.size + unstoredPacksBesideWorkers,
       },
       onEvent: (event) => {
         if (event.kind === 'pack') this.#upload(event.pack);
         else this.#parts.push(event.part);
       },
     };
-    this.pool = threads === 0 ? new InlinePool(work) : new ArchivePool({ ...work, threads: Math.max(1, threads) });
+    const { engine } = repository;
+    // The threads were not started, and never are.
+    this.pool =
+      options.workers === 0
+        ? new InlinePool({ ...work, engine, libc: this.reader.libc })
+        : new ArchivePool({ ...work, threads });
     this.#onAbort = () => this.pool.fail(cancelledError(signal));
     signal.addEventListener('abort', this.#onAbort, { once: true });
   }

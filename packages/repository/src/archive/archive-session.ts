@@ -1,13 +1,12 @@
 // One snapshot in the making: any number of inputs at their places, at the same time if wanted, and one commit. The
 // snapshot file is the commit point; without it nothing of the session is visible.
 
-import { lstatSync } from 'node:fs';
+import { lstatSync, realpathSync } from 'node:fs';
 import { AppError, cancelledError, messageOf, throwIfAborted } from '@varve/base';
 import { pathComponents } from '../filesystem/byte-path.ts';
-import { ExcludePatterns } from '../filesystem/exclude-patterns.ts';
 import { readNode } from '../filesystem/read-node.ts';
 import { isSystemError } from '../filesystem/system-error.ts';
-import { lockRepository, type RepositoryLock } from '../lock/repository-lock.ts';
+import type { RepositoryLock } from '../lock/repository-lock.ts';
 import type { Repository } from '../repository.ts';
 import { findNodeByPath } from '../restore/find-node.ts';
 import type { Snapshot, SnapshotSummary } from '../snapshot/snapshot.ts';
@@ -18,6 +17,7 @@ import type { TreeNode } from '../tree/tree-node.ts';
 import type {
   AddBytesOptions,
   AddedItem,
+  AddFolderOptions,
   AddPathOptions,
   AddSavedOptions,
   AddStreamOptions,
@@ -30,10 +30,12 @@ import type {
   StartArchiveOptions,
 } from './archive-options.ts';
 import { appended, assertStored } from './saved-content.ts';
+import type { ArchiveThreads } from './archive-pool.ts';
 import { ArchiveRun } from './archive-run.ts';
 import { added, itemsInSnapshot } from './added-item.ts';
 import { FolderWalk, type DirCounts } from './folder-walk.ts';
 import { formatDate, madeNode } from './made-nodes.ts';
+import { placeOpened } from './place-opened.ts';
 import { saveFile } from './save-file.ts';
 import { Selection } from './selection.ts';
 import { assertPageChunkBytes, deviceOf, encodeRules, makeRules } from './selection-rules.ts';
@@ -42,34 +44,7 @@ import { TarSaver } from './tar-saver.ts';
 import { TargetTree } from './target-tree.ts';
 import { noCounts, type Notice, type Problem } from './worker-protocol.ts';
 
-/**
- * Starts a snapshot: takes a shared lock and reads the index. REPOSITORY_LOCKED, REPOSITORY_VERSION_UNSUPPORTED for
- * format 1. Dispose of the session in any case; disposing without a commit aborts it.
- */
-export async function startArchive(repository: Repository, options: StartArchiveOptions = {}): Promise<ArchiveSession> {
-  repository.assertWritable();
-  const { signal } = options;
-  // Patterns that cannot be understood fail here and not in a thread.
-  void new ExcludePatterns(options.excludes ?? []);
-  const lock = options.dryRun
-    ? null
-    : await lockRepository(repository, {
-        ...options.lockOwner,
-        exclusive: false,
-        signal,
-        waitMs: options.lockWaitMs,
-      });
-  try {
-    await repository.loadIndex({ signal });
-    throwIfAborted(signal);
-    return new ArchiveSession(repository, lock, options);
-  } catch (error) {
-    await lock?.release().catch(() => {});
-    throw error;
-  }
-}
-
-/** Made by {@link startArchive}. Targets are absolute paths in the snapshot; missing folders above them are made. */
+/** Made by `startArchive`. Targets are absolute paths in the snapshot; missing folders above them are made. */
 export class ArchiveSession implements AsyncDisposable {
   readonly #repository: Repository;
   readonly #lock: RepositoryLock | null;
@@ -87,12 +62,16 @@ export class ArchiveSession implements AsyncDisposable {
   #isOver = false;
   #ending: Promise<void> | undefined;
 
-  constructor(repository: Repository, lock: RepositoryLock | null, options: StartArchiveOptions) {
+  constructor(
+    repository: Repository,
+    { lock, threads }: { readonly lock: RepositoryLock | null; readonly threads: ArchiveThreads },
+    options: StartArchiveOptions,
+  ) {
     this.#repository = repository;
     this.#lock = lock;
     this.#options = options;
     this.#signal = AbortSignal.any([lock?.signal, options.signal].filter((signal) => signal !== undefined));
-    this.#run = new ArchiveRun({ ...options, repository, signal: this.#signal });
+    this.#run = new ArchiveRun({ ...options, threads, repository, signal: this.#signal });
   }
 
   /** Adds something of this host. ARCHIVE_SOURCE_MISSING when it is not there or cannot be read at all. */
@@ -106,8 +85,16 @@ export class ArchiveSession implements AsyncDisposable {
     return this.#input(async () => {
       const source = Buffer.from(options.source);
       const devices = options.oneFileSystem ? deviceOf(source) : null;
-      return this.#addSource({ source, components, shown, rules: makeRules({ ...options, excludes, devices }) });
+      const rules = makeRules({ ...options, excludes, devices });
+      return this.#addSource({ source, components, shown, rules, openFolders: options.openFolders });
     });
+  }
+
+  /** Gives a folder of the snapshot the metadata of one of this host, for what other inputs place in it. ARCHIVE_SOURCE_MISSING. */
+  addFolder(options: AddFolderOptions): void {
+    const components = targetComponents(options.target);
+    const source = Buffer.from(realpathSync(options.source));
+    this.#tree.describe(components, this.#sourceNode(source, components.at(-1) ?? source, options.source));
   }
 
   /** As {@link ArchiveSession.addPath}, for {@link backupPaths}. */
@@ -140,7 +127,7 @@ export class ArchiveSession implements AsyncDisposable {
       assertSize(options.target, { expected: sizeBytes, actual: saved.size });
       const stMode = 0o100000 | ((options.mode ?? 0o644) & 0o7777);
       const node = madeNode('file', { stMode, time: this.#formatTime(options.modifiedAt ?? this.#startedAt) });
-      this.#tree.place(components, { ...node, ...appended(before, saved), links: 1 });
+      this.#tree.place(components, { ...node, ...this.#ownerOf(options), ...appended(before, saved), links: 1 });
       if (sizeBytes === undefined) this.#run.expect({ files: 1, bytes: 0 });
       this.#run.add({ ...noCounts(), filesNew: 1 });
       return added({ ...counts, filesNew: 1, bytes: saved.size }, { dirs: 0 });
@@ -311,14 +298,17 @@ export class ArchiveSession implements AsyncDisposable {
     return added(saved.counts, { dirs: 0, ...saved });
   }
 
-  async #addFolder({ source, components, shown, rules }: SourceOptions, node: TreeNode): Promise<AddedItem> {
+  async #addFolder(options: SourceOptions, node: TreeNode): Promise<AddedItem> {
+    const { source, components, shown, rules } = options;
     const parent = components.length === 0 ? this.#options.parent?.tree : (await this.#parentNode(components))?.subtree;
     this.#run.measure({ path: source, selection: new Selection(rules) });
     const label = { shown, rules: encodeRules(rules), below: '' };
     const onItem = itemsInSnapshot(this.#run.onItem, { shown, components });
-    const walk = new FolderWalk(this.#run, { path: source, label, parentTree: parent, onItem });
+    const open = new Set(options.openFolders?.map((place) => (place === '/' ? '' : place)));
+    const walk = new FolderWalk(this.#run, { path: source, label, parentTree: parent, open, live: rules.live, onItem });
     const treeId = await walk.save();
-    this.#placeFolder(components, node, treeId);
+    if (open.has('')) placeOpened(this.#tree, { components, node, opened: walk.opened });
+    else this.#placeFolder(components, node, treeId);
     this.#remark(walk);
     this.#dirs.dirsNew += walk.dirs.dirsNew;
     this.#dirs.dirsChanged += walk.dirs.dirsChanged;
@@ -353,6 +343,12 @@ export class ArchiveSession implements AsyncDisposable {
     const treeId = this.#options.parent?.tree;
     if (treeId === undefined) return undefined;
     return findNodeByPath(this.#repository, { treeId, components, signal: this.#signal });
+  }
+
+  #ownerOf({ owner }: AddStreamOptions): Partial<TreeNode> {
+    if (!owner) return {};
+    const { users } = this.#run.reader;
+    return { ...owner, user: users.user(owner.uid), group: users.group(owner.gid) };
   }
 
   #placeFolder(components: readonly Buffer[], node: TreeNode, treeId: string): void {

@@ -1,10 +1,12 @@
 // Entry of an archive worker thread: reads, cuts, hashes, compresses, seals and packs; the main thread lists what to do and
 // takes finished packs to the storage.
 
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort, type MessagePort } from 'node:worker_threads';
 import { AppError } from '@varve/base';
+import { Libc } from '../filesystem/libc.ts';
+import { loadEngine } from '../native/load-engine.ts';
 import type { FinishedPack, PackPart } from '../pack/pack-builder.ts';
-import { serveJobs } from '../threads/serve-jobs.ts';
+import { serveJobs, type JobServer } from '../threads/serve-jobs.ts';
 import type { ThreadMessage } from '../threads/thread-pool.ts';
 import { archiveJobs } from './archive-jobs.ts';
 import { controlWords, type ArchiveEvent, type Job, type JobResult, type WorkerSetup } from './worker-protocol.ts';
@@ -12,7 +14,11 @@ import { controlWords, type ArchiveEvent, type Job, type JobResult, type WorkerS
 /** How often a thread that waits for room looks whether it was told to end. */
 const waitMs = 500;
 
-function start(port: NonNullable<typeof parentPort>, setup: WorkerSetup): void {
+// Loaded while the main thread is still finding out what to do.
+const engine = loadEngine();
+const libc = Libc.load();
+
+function start(port: MessagePort, setup: WorkerSetup): JobServer<Job, JobResult> {
   const control = new Int32Array(setup.control);
   const throwIfAborted = (): void => {
     if (Atomics.load(control, controlWords.aborted) !== 0) throw new AppError('CANCELLED', 'The archive was aborted.');
@@ -32,8 +38,8 @@ function start(port: NonNullable<typeof parentPort>, setup: WorkerSetup): void {
     const message: ThreadMessage<never, ArchiveEvent> = { kind: 'event', event: { kind: 'part', part } };
     port.postMessage(message, [part.bytes.buffer]);
   };
-  serveJobs<Job, JobResult>(port, archiveJobs(setup, { onPack, onPart, throwIfAborted }));
+  return { run: archiveJobs(setup, { engine, libc, onPack, onPart, throwIfAborted }) };
 }
 
-// The setup comes from ArchivePool, the only one who starts this file.
-if (parentPort) start(parentPort, workerData as WorkerSetup);
+const port = parentPort;
+if (port) serveJobs(port, (setup: WorkerSetup) => start(port, setup));

@@ -12,11 +12,12 @@ import type { Snapshot } from '../snapshot/snapshot.ts';
 import { printableName } from '../tree/go-quote.ts';
 import { TimeFormatter } from '../tree/go-time.ts';
 import type { ArchiveOutcome, StartArchiveOptions } from './archive-options.ts';
-import { startArchive, type ArchiveSession } from './archive-session.ts';
+import type { ArchiveSession } from './archive-session.ts';
 import { locateSources, outermost, pathBelow, type Source } from './backup-sources.ts';
 import { findParent, type ParentGroup } from './find-parent.ts';
 import { noRules, Selection, type ExcludeRules, type SelectionRules } from './selection.ts';
 import { makeRules } from './selection-rules.ts';
+import { startArchive } from './start-archive.ts';
 import type { Problem } from './worker-protocol.ts';
 
 export interface BackupPathsOptions extends Omit<StartArchiveOptions, 'parent' | 'excludes'>, ExcludeRules {
@@ -61,7 +62,7 @@ export async function backupPaths(repository: Repository, options: BackupPathsOp
   const { sources, missing } = existing(locateSources(options.paths, options.cwd ?? process.cwd()));
   const paths = [...new Set(sources.map(({ absolute }) => absolute.toString()))].sort();
   const parent = await parentOf(repository, { ...options, paths, time });
-  const start = { ...options, excludes: undefined, parent: parent ?? undefined };
+  const start = { ...options, excludes: undefined, parent: parent ?? undefined, startsThreads: true };
   await using session = await startArchive(repository, start);
   const wanted = outermost(sources);
   for (const source of wanted) describeParents(session, source, options);

@@ -9,8 +9,9 @@ import { readNode, type NodeReader } from '../filesystem/read-node.ts';
 import { systemError } from '../filesystem/system-error.ts';
 import { encodeNode } from '../tree/encode-tree.ts';
 import type { BlobWriter } from './blob-writer.ts';
+import { verifyPages, type LiveRules, type PageChecks } from './live-files.ts';
 import { compareReads, maxReads, rereadLimitBytes, type ReadOutcome } from './stable-read.ts';
-import type { Counts } from './worker-protocol.ts';
+import type { BadPage, Counts } from './worker-protocol.ts';
 
 const readBytes = 1024 * 1024;
 
@@ -18,6 +19,7 @@ export interface FileSaverOptions {
   readonly chunker: Chunker;
   readonly writer: BlobWriter;
   readonly reader: NodeReader;
+  readonly checks: PageChecks;
   /** Throws when the archive was aborted; called between chunks. */
   readonly throwIfAborted: () => void;
 }
@@ -27,6 +29,14 @@ export interface FileToSave {
   readonly name: Buffer;
   /** Above 0: cut every so many bytes. */
   readonly pageChunkBytes: number;
+  /** Rules of a live file: it is read once, whatever happens to it. */
+  readonly live: LiveRules | null;
+}
+
+interface SavedJson {
+  readonly json: string;
+  readonly outcome: ReadOutcome;
+  readonly badPages: readonly BadPage[];
 }
 
 interface Content {
@@ -43,19 +53,21 @@ export class FileSaver {
   }
 
   /** The JSON of the file's node. Throws the system's error when it cannot be read, and when it is no file any more. */
-  save({ path, name, pageChunkBytes }: FileToSave, counts: Counts): { json: string; outcome: ReadOutcome } {
+  save(file: FileToSave, counts: Counts): SavedJson {
+    const { path, name, pageChunkBytes, live } = file;
+    const badPages: BadPage[] = [];
     const fd = openForReading(path);
     try {
       for (let reads = 1; ; reads++) {
         const stat = fstatSync(fd, { bigint: true });
         if (!stat.isFile()) throw systemError('ESTALE', 'open', 'replaced by something that is not a file');
         const { content, size } =
-          pageChunkBytes > 0 ? this.#savePages(fd, pageChunkBytes, counts) : this.#saveContent(fd, stat, counts);
-        const outcome = compareReads(stat, fstatSync(fd, { bigint: true }), size);
+          pageChunkBytes > 0 ? this.#savePages(fd, { file, counts, badPages }) : this.#saveContent(fd, stat, counts);
+        const outcome = live ? 'stable' : compareReads(stat, fstatSync(fd, { bigint: true }), size);
         if (outcome === 'mixed' && reads < maxReads && size <= rereadLimitBytes) continue;
         counts.bytes += size;
         const node = readNode(this.#options.reader, { path, name, stat });
-        return { json: encodeNode({ ...node, content, size }), outcome };
+        return { json: encodeNode({ ...node, content, size }), outcome, badPages };
       }
     } finally {
       closeSync(fd);
@@ -95,7 +107,13 @@ export class FileSaver {
     }
   }
 
-  #savePages(fd: number, chunkBytes: number, counts: Counts): Content {
+  #savePages(
+    fd: number,
+    { file, counts, badPages }: { readonly file: FileToSave; readonly counts: Counts; readonly badPages: BadPage[] },
+  ): Content {
+    const { pageChunkBytes: chunkBytes, live } = file;
+    const check = this.#options.checks.get(live?.pageCheck);
+    const name = file.name.toString('latin1');
     const content: string[] = [];
     const bytes = this.#pageBuffer(chunkBytes);
     for (let size = 0; ;) {
@@ -104,6 +122,7 @@ export class FileSaver {
         count = readSync(fd, bytes, filled, bytes.length - filled, size + filled);
       }
       this.#options.throwIfAborted();
+      if (check) badPages.push(...verifyPages(check, bytes.subarray(0, filled), { fd, name, position: size }));
       for (const id of this.#options.writer.storePages(bytes.subarray(0, filled), chunkBytes, counts)) content.push(id);
       size += filled;
       if (filled < bytes.length) return { content, size };

@@ -10,6 +10,7 @@ import { encodeNode, joinNodes, nodeHead, openNode } from '../tree/encode-tree.t
 import { printableName } from '../tree/go-quote.ts';
 import type { BlobWriter } from './blob-writer.ts';
 import type { FileSaver } from './file-saver.ts';
+import { badPageNotice, isTrusted, withoutUnneeded, type LiveRules } from './live-files.ts';
 import { ParentTree } from './parent-tree.ts';
 import { noRules, Selection, type FolderSelection, type SelectionRules } from './selection.ts';
 import { remarksOn } from './stable-read.ts';
@@ -51,6 +52,7 @@ interface Findings {
   readonly problems: Problem[];
   readonly notices: Notice[];
   readonly items: Item[];
+  readonly live: LiveRules | null;
 }
 
 interface Listing extends Findings {
@@ -79,15 +81,16 @@ export class FolderSaver {
       names = readdirSync(path, { encoding: 'buffer' }).sort(Buffer.compare);
     } catch (error) {
       if (!isSystemError(error)) throw error;
-      return { kind: 'unreadable', message: error.message };
+      return { kind: 'unreadable', message: error.message, isGone: error.code === 'ENOENT' };
     }
     const parent = new ParentTree(job.parent?.tree, this.#options.index);
-    const findings = newFindings(job.label);
+    const selection = this.#selection(job.label.rules);
+    const findings = newFindings(job.label, selection);
     const onNotice = (notice: Notice): void => void findings.notices.push(notice);
     const listing: Listing = {
       ...findings,
       path,
-      selection: this.#selection(job.label.rules).folder(path, job.label.below, onNotice),
+      selection: selection.folder(path, job.label.below, onNotice),
       parent,
       nodes: [],
       subfolders: [],
@@ -95,12 +98,12 @@ export class FolderSaver {
       filesRead: 0,
       bytesRead: 0,
     };
-    for (const name of names) {
+    for (const name of withoutUnneeded(findings.live, names)) {
       this.#options.throwIfAborted();
       this.#saveEntry(listing, name);
     }
     const { nodes, subfolders, deferred, problems, notices, items, counts } = listing;
-    if (subfolders.length > 0 || deferred.length > 0) {
+    if (subfolders.length > 0 || deferred.length > 0 || job.isOpen) {
       return { kind: 'folder', nodes, subfolders, deferred, problems, notices, items, counts };
     }
     const treeCounts = noCounts();
@@ -111,7 +114,7 @@ export class FolderSaver {
 
   saveFiles(job: Extract<Job, { kind: 'files' }>): FilesResult {
     const folder = Buffer.from(job.folder);
-    const findings = newFindings(job.label);
+    const findings = newFindings(job.label, this.#selection(job.label.rules));
     const nodes = job.files.map((file) => {
       this.#options.throwIfAborted();
       const name = Buffer.from(file.name, 'latin1');
@@ -119,6 +122,7 @@ export class FolderSaver {
         return this.#readFile(findings, { ...file, name, path: joinPath(folder, name) });
       } catch (error) {
         if (!isSystemError(error)) throw error;
+        if (findings.live && error.code === 'ENOENT') return '';
         findings.problems.push({ path: entryPath(job.label.shown, name), message: error.message });
         return '';
       }
@@ -145,6 +149,7 @@ export class FolderSaver {
     } catch (error) {
       // Anything else (a blob that could not be stored, a bug) has to end the archive.
       if (!isSystemError(error)) throw error;
+      if (listing.live && error.code === 'ENOENT') return;
       problems.push({ path: entryPath(listing.shown, name), message: error.message });
     }
   }
@@ -173,7 +178,10 @@ export class FolderSaver {
     const { path, name, stat } = entry;
     const { counts } = listing;
     const { index, comparison, reader, tellsItems } = this.#options;
-    const same = listing.parent.nextFile(nodeHead({ ...nodeOfStat(reader, entry), size: Number(stat.size) }));
+    const trusted = isTrusted(listing.live, stat);
+    const same = trusted
+      ? listing.parent.nextFile(nodeHead({ ...nodeOfStat(reader, entry), size: Number(stat.size) }))
+      : undefined;
     if (same) {
       listing.nodes.push(same.json);
       counts.filesUnmodified++;
@@ -182,7 +190,7 @@ export class FolderSaver {
       return;
     }
     const parent = listing.parent.find(name);
-    if (parent) {
+    if (parent && trusted) {
       const node = readNode(reader, entry);
       const comparisonResult = compareWithParent(parent, { stat, node, index, comparison });
       if (comparisonResult === 'unchanged') {
@@ -213,13 +221,15 @@ export class FolderSaver {
     const { files, tellsItems } = this.#options;
     const startedAt = tellsItems ? performance.now() : 0;
     const { bytesAdded, bytesAddedPacked } = counts;
-    const { json, outcome } = files.save(file, counts);
+    const { live } = findings;
+    const { json, outcome, badPages } = files.save({ ...file, live }, counts);
     if (file.isNew) counts.filesNew++;
     else counts.filesChanged++;
-    const shown = outcome !== 'stable' || tellsItems ? entryPath(findings.shown, file.name) : '';
+    const shown = outcome !== 'stable' || badPages.length > 0 || tellsItems ? entryPath(findings.shown, file.name) : '';
     const { problem, notice } = remarksOn(shown, outcome);
     if (problem) findings.problems.push(problem);
     if (notice) findings.notices.push(notice);
+    for (const page of badPages) findings.notices.push(badPageNotice(shown, page));
     if (tellsItems) {
       items.push({
         kind: 'file',
@@ -249,8 +259,8 @@ export class FolderSaver {
   }
 }
 
-function newFindings({ shown }: FolderLabel): Findings {
-  return { shown, counts: noCounts(), problems: [], notices: [], items: [] };
+function newFindings({ shown }: FolderLabel, { live }: Selection): Findings {
+  return { shown, live, counts: noCounts(), problems: [], notices: [], items: [] };
 }
 
 function unchangedItem(path: string): Item {

@@ -5,14 +5,19 @@ import { AppError, isAppError } from '@varve/base';
 import { joinPath } from '../filesystem/byte-path.ts';
 import { toBinary } from '../filesystem/glob.ts';
 import { isSystemError } from '../filesystem/system-error.ts';
+import { emptyTreeId } from '../tree/decode-tree.ts';
 import { closeNode, encodeNode, joinNodes } from '../tree/encode-tree.ts';
 import { printableName } from '../tree/go-quote.ts';
+import type { TreeNode } from '../tree/tree-node.ts';
 import type { ArchiveRun } from './archive-run.ts';
 import { readLargeFile } from './large-file.ts';
-import { remarksOn } from './stable-read.ts';
+import { readLargePages } from './large-pages.ts';
+import { badPageNotice, type LiveRules } from './live-files.ts';
+import { remarksOn, type ReadOutcome } from './stable-read.ts';
 import {
   addCounts,
   noCounts,
+  type BadPage,
   type Counts,
   type FolderLabel,
   type FolderResult,
@@ -21,6 +26,7 @@ import {
   type Notice,
   type Problem,
   type Remarks,
+  type UnreadableFolder,
 } from './worker-protocol.ts';
 
 /** A job of folders holds so many at most: messages cost as much as listing a small folder that did not change. */
@@ -59,6 +65,9 @@ export interface FolderWalkOptions {
   readonly label: FolderLabel;
   /** Id of the tree that this folder had in the parent snapshot. */
   readonly parentTree?: string | undefined;
+  /** Folders (`''`, `/a/b`) whose trees are not stored; their entries end up in {@link FolderWalk.opened}. */
+  readonly open?: ReadonlySet<string> | undefined;
+  readonly live?: LiveRules | null | undefined;
   /** Gets every file and folder with its path on the host. */
   readonly onItem?: ((item: Item) => void) | undefined;
 }
@@ -68,6 +77,8 @@ export class FolderWalk {
   readonly dirs: DirCounts = { dirsNew: 0, dirsChanged: 0, dirsUnmodified: 0 };
   readonly problems: Problem[] = [];
   readonly notices: Notice[] = [];
+  /** What is in open folders, as trees. Folders in it that are open themselves seem to be empty. */
+  readonly opened = new Map<string, Buffer>();
   readonly #run: ArchiveRun;
   readonly #options: FolderWalkOptions;
   readonly #large: { readonly folder: OpenFolder; readonly file: Deferred }[] = [];
@@ -110,7 +121,7 @@ export class FolderWalk {
       for (const [i, folder] of batch.entries()) {
         const result = folders[i];
         if (result?.kind === 'folder') this.#listed(folder, result);
-        else this.#unreadable(folder, result?.message ?? '');
+        else this.#unreadable(folder, result);
       }
     });
   }
@@ -123,7 +134,12 @@ export class FolderWalk {
   }
 
   async #toSave({ path, label, parentTree }: OpenFolder): Promise<FolderToSave> {
-    return { path, label, parent: parentTree === undefined ? undefined : await this.#parentTree(label, parentTree) };
+    const parent = parentTree === undefined ? undefined : await this.#parentTree(label, parentTree);
+    return { path, label, isOpen: this.#isOpen(label), parent };
+  }
+
+  #isOpen({ below: place }: FolderLabel): boolean {
+    return this.#options.open?.has(place) === true;
   }
 
   /** Runs a part of the walk; its failure is the failure of the walk. */
@@ -186,6 +202,7 @@ export class FolderWalk {
       });
     }
     for (const batch of batches(small)) this.#saveFiles(folder, batch);
+    if (folder.waiting === 0) this.#close(folder, this.#storeTree(folder));
   }
 
   #saveFiles(folder: OpenFolder, files: readonly Deferred[]): void {
@@ -220,8 +237,7 @@ export class FolderWalk {
     const remarks = { problems: [] as Problem[], notices: [] as Notice[], items: [] };
     const counts = noCounts();
     try {
-      const { pageChunkBytes } = file;
-      const { node, outcome } = await readLargeFile(this.#run, { path, name, counts: cost, pageChunkBytes });
+      const { node, outcome, badPages } = await this.#readLarge(file, { path, name, counts: cost });
       folder.nodes[file.slot] = encodeNode(node);
       addCounts(this.counts, { ...cost, bytes: node.size });
       if (file.isNew) counts.filesNew = 1;
@@ -229,26 +245,46 @@ export class FolderWalk {
       const { problem, notice } = remarksOn(shown, outcome);
       if (problem) remarks.problems.push(problem);
       if (notice) remarks.notices.push(notice);
+      for (const page of badPages) remarks.notices.push(badPageNotice(shown, page));
       const { bytesAdded, bytesAddedPacked } = cost;
       const action = file.isNew ? 'new' : 'modified';
       const durationMs = performance.now() - startedMs;
       this.#options.onItem?.({ kind: 'file', action, path: shown, durationMs, bytesAdded, bytesAddedPacked });
     } catch (error) {
       if (!isSystemError(error)) throw error;
-      remarks.problems.push({ path: shown, message: error.message });
+      if (!this.#isGone(error)) remarks.problems.push({ path: shown, message: error.message });
     }
     this.#account({ ...remarks, counts }, shown);
     this.#filled(folder, 1);
   }
 
-  #unreadable(folder: OpenFolder, reason: string): void {
+  async #readLarge(
+    { pageChunkBytes }: Deferred,
+    file: { readonly path: Buffer; readonly name: Buffer; readonly counts: Counts },
+  ): Promise<{ node: TreeNode; outcome: ReadOutcome; badPages: readonly BadPage[] }> {
+    const { live } = this.#options;
+    if (live && pageChunkBytes > 0) {
+      return { ...(await readLargePages(this.#run, { ...file, pageChunkBytes, live })), outcome: 'stable' };
+    }
+    const { node, outcome } = await readLargeFile(this.#run, { ...file, pageChunkBytes });
+    return { node, outcome: live ? 'stable' : outcome, badPages: [] };
+  }
+
+  /** A live file or folder that is not there any more is not missed. */
+  #isGone(error: { readonly code: string }): boolean {
+    return Boolean(this.#options.live) && error.code === 'ENOENT';
+  }
+
+  #unreadable(folder: OpenFolder, unreadable: UnreadableFolder | undefined): void {
+    const reason = unreadable?.message ?? '';
     if (!folder.owner) {
       const message = `The folder ${folder.label.shown} cannot be read: ${reason}`;
       throw new AppError('ARCHIVE_SOURCE_MISSING', message, {
         hint: 'Check that it exists and that this process may read it.',
       });
     }
-    this.problems.push({ path: folder.label.shown, message: reason });
+    const isMissed = !(this.#options.live && unreadable?.isGone);
+    if (isMissed) this.problems.push({ path: folder.label.shown, message: reason });
     folder.owner.folder.nodes[folder.owner.slot] = '';
     this.#filled(folder.owner.folder, 1);
   }
@@ -261,6 +297,10 @@ export class FolderWalk {
   #storeTree(folder: OpenFolder): string {
     const tree = joinNodes(folder.nodes.filter((node) => node !== ''));
     folder.nodes = [];
+    if (this.#isOpen(folder.label)) {
+      this.opened.set(folder.label.below, tree);
+      return emptyTreeId;
+    }
     if (!this.#options.onItem) return this.#run.storeTree(tree);
     const id = this.#run.storeTree(tree, (counts) => this.#tellFolder(folder, id, counts));
     return id;

@@ -2,8 +2,11 @@
 // costs many times what it would have to do.
 
 import type { ArchivePoolOptions, ArchiveWork, JobOf, ResultOf } from './archive-pool.ts';
-import { archiveJobs } from './archive-jobs.ts';
+import { archiveJobs, type ArchiveJobsOptions } from './archive-jobs.ts';
 import type { Job, JobResult } from './worker-protocol.ts';
+
+export interface InlinePoolOptions
+  extends Omit<ArchivePoolOptions, 'threads'>, Pick<ArchiveJobsOptions, 'engine' | 'libc'> {}
 
 export class InlinePool implements ArchiveWork {
   readonly capacity = 1;
@@ -15,9 +18,11 @@ export class InlinePool implements ArchiveWork {
   #room: PromiseWithResolvers<void> | undefined;
   #failure: { readonly error: unknown } | undefined;
 
-  constructor({ setup, onEvent }: Omit<ArchivePoolOptions, 'threads'>) {
+  constructor({ setup, onEvent, engine, libc }: InlinePoolOptions) {
     this.#maxUnstoredPacks = setup.maxUnstoredPacks;
     this.#run = archiveJobs(setup, {
+      engine,
+      libc,
       onPack: (pack) => {
         this.#unstoredPacks++;
         onEvent({ kind: 'pack', pack });

@@ -3,6 +3,7 @@
 import { lstatSync } from 'node:fs';
 import { AppError } from '@varve/base';
 import { maxChunkBytes } from '../chunker/chunker.ts';
+import { liveRules, type LiveFiles } from './live-files.ts';
 import {
   defaultPageChunkBytes,
   noRules,
@@ -24,6 +25,7 @@ export interface RulesInput extends ExcludeRules {
   /** Place of the paths of `excludesIgnoringCase`. */
   readonly place?: string | Uint8Array | undefined;
   readonly pages?: PageFiles | undefined;
+  readonly live?: LiveFiles | undefined;
   readonly devices?: SelectionRules['devices'] | undefined;
 }
 
@@ -44,6 +46,7 @@ export function makeRules(input: RulesInput): SelectionRules {
     largerThanBytes: input.excludeLargerThanBytes ?? null,
     devices: input.devices ?? null,
     pages: input.pages ? pageRules(input.pages) : null,
+    live: input.live ? liveRules(input.live) : null,
   };
   // What cannot be understood fails here and not in a thread.
   void new Selection(rules);
@@ -52,8 +55,8 @@ export function makeRules(input: RulesInput): SelectionRules {
 
 /** The JSON of rules for the threads; empty when there is nothing to tell. */
 export function encodeRules(rules: SelectionRules): string {
-  const { patterns, marks, largerThanBytes, devices, pages } = rules;
-  const isEmpty = patterns.length + marks.length === 0 && largerThanBytes === null && !devices && !pages;
+  const { patterns, marks, largerThanBytes, devices, pages, live } = rules;
+  const isEmpty = patterns.length + marks.length === 0 && largerThanBytes === null && !devices && !pages && !live;
   return isEmpty ? '' : JSON.stringify(rules);
 }
 

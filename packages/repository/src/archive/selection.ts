@@ -8,6 +8,7 @@ import { toBinary } from '../filesystem/glob.ts';
 import { openForReading } from '../filesystem/open-file.ts';
 import { isSystemError } from '../filesystem/system-error.ts';
 import { printableName } from '../tree/go-quote.ts';
+import type { LiveRules } from './live-files.ts';
 import type { Notice } from './worker-protocol.ts';
 
 /** Folders that hold a file of this name, which begins with `header`, are saved without their content. */
@@ -56,6 +57,7 @@ export interface SelectionRules {
   /** Devices that may be read: that of the source (its path inside itself is empty), and of other sources below it. */
   readonly devices: readonly { readonly below: string; readonly device: string }[] | null;
   readonly pages: { readonly patterns: readonly string[]; readonly chunkBytes: number } | null;
+  readonly live: LiveRules | null;
 }
 
 export const noRules: SelectionRules = {
@@ -64,6 +66,7 @@ export const noRules: SelectionRules = {
   largerThanBytes: null,
   devices: null,
   pages: null,
+  live: null,
 };
 
 /** An entry's stat, as far as the rules look at it. */
@@ -98,6 +101,10 @@ export class Selection {
       header: Buffer.from(header ?? ''),
     }));
     this.#pages = new ExcludePatterns(rules.pages?.patterns ?? []);
+  }
+
+  get live(): LiveRules | null {
+    return this.#rules.live;
   }
 
   /** Whether the source itself is left out for its path. */

@@ -46,6 +46,13 @@ export interface Item {
 /** Words of the shared control block. */
 export const controlWords = { unstoredPacks: 0, aborted: 1, total: 2 } as const;
 
+/** A page that was not right however often it was read, and was stored as it is. */
+export interface BadPage {
+  /** Of its first byte in the file. */
+  readonly position: number;
+  readonly description: string;
+}
+
 /** A file or folder that could not be saved; the snapshot goes without it and is partial. */
 export interface Problem {
   /** Printable. */
@@ -57,9 +64,10 @@ export interface Problem {
 export interface Notice extends Problem {
   /**
    * `grew`: while it was read. `incomplete`: unchanged, but read again, because chunks of it were missing. `no-mark`: it has the
-   * name of a mark and not its header.
+   * name of a mark and not its header. `bad-page`: a page of it did not pass its check; `page` says which.
    */
-  readonly kind: 'grew' | 'incomplete' | 'no-mark';
+  readonly kind: 'grew' | 'incomplete' | 'no-mark' | 'bad-page';
+  readonly page?: BadPage | undefined;
 }
 
 /** What a job did; sums are formed in the main thread. */
@@ -106,8 +114,21 @@ export interface FolderLabel {
 export interface FolderToSave {
   readonly path: Uint8Array;
   readonly label: FolderLabel;
+  /** Its tree is not stored: the nodes are wanted. */
+  readonly isOpen: boolean;
   /** The tree that this folder had in the parent snapshot, in plaintext. */
   readonly parent?: { readonly id: string; readonly tree: Uint8Array } | undefined;
+}
+
+/** A part of a live file of pages; see page-range.ts. */
+export interface RangeToSave {
+  readonly kind: 'range';
+  readonly path: Uint8Array;
+  readonly inode: bigint;
+  readonly from: number;
+  readonly length: number;
+  readonly chunkBytes: number;
+  readonly pageCheck: string | null;
 }
 
 export type Job =
@@ -134,6 +155,7 @@ export type Job =
     }
   /** Store data that is cut every `chunkBytes`; the last piece may be shorter. */
   | { readonly kind: 'pages'; readonly bytes: Uint8Array<ArrayBuffer>; readonly chunkBytes: number }
+  | RangeToSave
   /** Send what is not a full pack yet. */
   | { readonly kind: 'flush' };
 
@@ -146,7 +168,7 @@ export interface Remarks {
 
 export interface FolderResult extends Remarks {
   readonly kind: 'folder';
-  /** Id of the folder's tree, when it has no subfolders and no deferred files: then the lists are empty. */
+  /** Id of the folder's tree, when it has no subfolders and no deferred files and is not open: then the lists are empty. */
   readonly subtree?: string | undefined;
   /** What that tree cost, a part of `counts`. */
   readonly treeCounts?: Counts | undefined;
@@ -172,6 +194,8 @@ export interface FolderResult extends Remarks {
 /** A folder that could not be listed. */
 export interface UnreadableFolder {
   readonly kind: 'unreadable';
+  /** It is not there any more. */
+  readonly isGone: boolean;
   readonly message: string;
 }
 
@@ -200,11 +224,20 @@ export interface PagesResult {
   readonly counts: Counts;
 }
 
+export interface RangeResult {
+  readonly kind: 'range';
+  /** Another file has the name now. */
+  readonly isGone: boolean;
+  readonly ids: readonly string[];
+  readonly badPages: readonly BadPage[];
+  readonly counts: Counts;
+}
+
 export interface FlushResult {
   readonly kind: 'flush';
 }
 
-export type JobResult = FoldersResult | FilesResult | BlobResult | PagesResult | FlushResult;
+export type JobResult = FoldersResult | FilesResult | BlobResult | PagesResult | RangeResult | FlushResult;
 
 /** What a worker sends besides results; always before the result of the job that it comes from. */
 export type ArchiveEvent =

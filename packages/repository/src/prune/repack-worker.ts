@@ -1,12 +1,12 @@
 // The worker thread that copies blobs into new packs: see repack.ts for the messages.
 
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort, type MessagePort } from 'node:worker_threads';
 import { AppError } from '@varve/base';
 import { MasterKey, type MasterKeyParts } from '../crypto/master-key.ts';
 import { loadEngine } from '../native/load-engine.ts';
 import type { PackedBlob } from '../pack/blob-type.ts';
 import type { FinishedPack, PackPart } from '../pack/pack-builder.ts';
-import { serveJobs } from '../threads/serve-jobs.ts';
+import { serveJobs, type JobServer } from '../threads/serve-jobs.ts';
 import type { ThreadMessage } from '../threads/thread-pool.ts';
 import { BlobCopier, type CopyJob } from './blob-copier.ts';
 
@@ -20,7 +20,7 @@ export type RepackEvent =
   | { readonly kind: 'pack'; readonly pack: FinishedPack }
   | { readonly kind: 'part'; readonly part: PackPart };
 
-function start(port: NonNullable<typeof parentPort>, setup: RepackSetup): void {
+function start(port: MessagePort, setup: RepackSetup): JobServer<CopyJob | null, PackedBlob[]> {
   const key = MasterKey.fromParts(setup.key);
   if (!key) throw new AppError('INTERNAL', 'The key that a worker thread got is not valid.');
   const post = (event: RepackEvent): void => {
@@ -34,12 +34,14 @@ function start(port: NonNullable<typeof parentPort>, setup: RepackSetup): void {
     onPack: (pack) => post({ kind: 'pack', pack }),
     onPart: (part) => post({ kind: 'part', part }),
   });
-  serveJobs<CopyJob | null, PackedBlob[]>(port, (job) => {
-    if (job) return copier.copy(job);
-    copier.flush();
-    return [];
-  });
+  return {
+    run: (job) => {
+      if (job) return copier.copy(job);
+      copier.flush();
+      return [];
+    },
+  };
 }
 
-// The setup comes from Repacker, the only one who starts this file.
-if (parentPort) start(parentPort, workerData as RepackSetup);
+const port = parentPort;
+if (port) serveJobs(port, (setup: RepackSetup) => start(port, setup));

@@ -1,7 +1,7 @@
 // Entry of a restore worker thread: opens blobs, writes and compares files, sets metadata. All synchronous.
 
 import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync, symlinkSync } from 'node:fs';
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import { AppError, isAppError } from '@varve/base';
 import { MasterKey } from '../crypto/master-key.ts';
 import { UnitCipher } from '../crypto/unit-cipher.ts';
@@ -12,7 +12,7 @@ import { isSystemError } from '../filesystem/system-error.ts';
 import { writeMetadata, type MetadataWriter } from '../filesystem/write-metadata.ts';
 import { loadEngine } from '../native/load-engine.ts';
 import { openBlob } from '../pack/pack-reader.ts';
-import { serveJobs } from '../threads/serve-jobs.ts';
+import { serveJobs, type JobServer } from '../threads/serve-jobs.ts';
 import { attributeSelection } from './attribute-selection.ts';
 import { FileWriter } from './file-writer.ts';
 import { throwIfFull } from './full-disk.ts';
@@ -193,9 +193,12 @@ function readFully(fd: number, bytes: Buffer, position: number): number {
   return filled;
 }
 
-if (parentPort) {
-  // The setup comes from restoreTree, the only one who starts this file.
-  const thread = new RestoreThread(workerData as RestoreSetup);
-  const transfer = (result: RestoreJobResult): ArrayBuffer[] => (result.kind === 'range' ? [result.buffer] : []);
-  serveJobs<RestoreJob, RestoreJobResult>(parentPort, (job) => thread.run(job), transfer);
+function start(setup: RestoreSetup): JobServer<RestoreJob, RestoreJobResult> {
+  const thread = new RestoreThread(setup);
+  return {
+    run: (job) => thread.run(job),
+    transfer: (result) => (result.kind === 'range' ? [result.buffer] : []),
+  };
 }
+
+if (parentPort) serveJobs(parentPort, start);

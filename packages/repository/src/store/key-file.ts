@@ -1,21 +1,15 @@
 // Key files: the master key, sealed with a key that scrypt derives from a password (restic design.rst, "Keys, Encryption and
 // MAC"). A repository may have several. What an untrusted key file may ask of this machine is bounded.
 
-import { randomBytes, scrypt } from 'node:crypto';
-import { AppError, messageOf, type Secret } from '@varve/base';
+import { hash, randomBytes } from 'node:crypto';
+import { AppError, type Secret } from '@varve/base';
 import type { Storage } from '@varve/storage';
 import { MasterKey } from '../crypto/master-key.ts';
+import { deriveBytes, type KeyDerivation } from '../crypto/scrypt.ts';
 import { UnitCipher } from '../crypto/unit-cipher.ts';
 import type { Engine } from '../native/engine.ts';
 import { encodeGoJson, parseJsonObject } from './go-json.ts';
 import { formatGoTime } from './go-time.ts';
-
-/** scrypt's cost parameters (RFC 7914). */
-export interface KeyDerivation {
-  readonly N: number;
-  readonly r: number;
-  readonly p: number;
-}
 
 export interface KeyFile {
   readonly created: string;
@@ -65,11 +59,10 @@ export function decodeKeyFile(bytes: Uint8Array, keyId: string): KeyFile {
 /** Reads a key file; REPOSITORY_DAMAGED when its content does not have the hash that is its name. */
 export async function loadKeyFile(
   storage: Storage,
-  engine: Engine,
   { name, signal }: { readonly name: string; readonly signal?: AbortSignal | undefined },
 ): Promise<KeyFile> {
   const bytes = await storage.load({ type: 'key', name }, { signal });
-  if (engine.sha256(bytes).toString('hex') !== name) {
+  if (hash('sha256', bytes, 'hex') !== name) {
     throw new AppError(
       'REPOSITORY_DAMAGED',
       `Key file ${name} was changed: its content does not have the hash that is its name.`,
@@ -78,14 +71,16 @@ export async function loadKeyFile(
   return decodeKeyFile(bytes, name);
 }
 
-/** The master key, or null when the password is not the one of this key. */
+/** The master key, or null when the password is not the one of this key. `getEngine` is called while the key is being derived. */
 export async function openKeyFile(
   key: KeyFile,
   password: Secret,
-  engine: Engine,
+  getEngine: () => Engine,
   keyId: string,
 ): Promise<MasterKey | null> {
-  const userKey = await deriveKey(password, key.salt, key.derivation);
+  const deriving = deriveKey(password, key.salt, key.derivation);
+  const engine = getEngine();
+  const userKey = await deriving;
   const plaintext = new UnitCipher(engine, userKey).tryOpen(key.data);
   if (!plaintext) return null;
   const json = parseJsonObject(plaintext);
@@ -131,29 +126,19 @@ export function encodeMasterKey(master: MasterKey): Buffer {
 export async function calibrate(): Promise<KeyDerivation> {
   const { N, r, maxP, timeMs } = newKeyCost;
   const start = performance.now();
-  await scryptBytes(Buffer.from('calibration'), randomBytes(saltBytes), { N, r, p: 1 });
+  await deriveBytes(Buffer.from('calibration'), randomBytes(saltBytes), { N, r, p: 1, bytes: derivedBytes });
   const oneMs = performance.now() - start;
   return { N, r, p: Math.min(maxP, Math.max(1, Math.floor(timeMs / oneMs))) };
 }
 
 async function deriveKey(password: Secret, salt: Uint8Array, derivation: KeyDerivation): Promise<MasterKey> {
-  const derived = await scryptBytes(Buffer.from(password.reveal(), 'utf8'), salt, derivation);
+  const derived = await deriveBytes(Buffer.from(password.reveal(), 'utf8'), salt, {
+    ...derivation,
+    bytes: derivedBytes,
+  });
   const key = MasterKey.fromDerivedBytes(derived);
   if (!key) throw new AppError('INTERNAL', 'scrypt derived an all-zero key.');
   return key;
-}
-
-function scryptBytes(password: Buffer, salt: Uint8Array, { N, r, p }: KeyDerivation): Promise<Buffer> {
-  const maxmem = 128 * N * r + 128 * r * p + 1024 * 1024;
-  return new Promise((resolve, reject) => {
-    scrypt(password, salt, derivedBytes, { N, r, p, maxmem }, (error, derived) => {
-      if (error)
-        reject(
-          new AppError('INTERNAL', `scrypt with N=${N}, r=${r}, p=${p} failed: ${messageOf(error)}`, { cause: error }),
-        );
-      else resolve(derived);
-    });
-  });
 }
 
 function base64(bytes: Uint8Array): string {

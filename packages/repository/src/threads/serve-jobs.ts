@@ -2,23 +2,37 @@
 
 import type { MessagePort } from 'node:worker_threads';
 import { messageOf } from '@varve/base';
-import type { JobRequest, ThreadError, ThreadMessage } from './thread-pool.ts';
+import type { ThreadError, ThreadMessage, ThreadRequest } from './thread-pool.ts';
+
+/** What a thread does, once it is set up. */
+export interface JobServer<Job, Result> {
+  readonly run: (job: Job) => Result;
+  /** The buffers that go over with a result instead of being copied. */
+  readonly transfer?: ((result: Result) => readonly ArrayBuffer[]) | undefined;
+}
 
 /**
- * Answers every job that comes with the result of `run`, or with its error. `transfer` names the buffers that go over with a
- * result instead of being copied.
+ * Answers every job that comes with its result, or with its error. `start` is given the setup, which comes first; it should find
+ * loaded whatever takes long.
  */
-export function serveJobs<Job, Result>(
+export function serveJobs<Setup, Job, Result>(
   port: MessagePort,
-  run: (job: Job) => Result,
-  transfer: (result: Result) => readonly ArrayBuffer[] = () => [],
+  start: (setup: Setup) => JobServer<Job, Result>,
 ): void {
+  let server: JobServer<Job, Result> | undefined;
   const post = (message: ThreadMessage<Result, never>, buffers: readonly ArrayBuffer[] = []): void =>
     port.postMessage(message, buffers);
-  port.on('message', ({ number, job }: JobRequest<Job>) => {
+  port.on('message', (request: ThreadRequest<Job>) => {
+    if (request.kind === 'setup') {
+      // The pool that has started the thread's file gives it the file's setup.
+      server = start(request.setup as Setup);
+      return;
+    }
+    const { number, job } = request;
     try {
-      const result = run(job);
-      post({ kind: 'done', number, result }, transfer(result));
+      if (!server) throw new Error('A job came before the setup of the thread.');
+      const result = server.run(job);
+      post({ kind: 'done', number, result }, server.transfer?.(result));
     } catch (error) {
       post({ kind: 'failed', number, error: toThreadError(error) });
     }

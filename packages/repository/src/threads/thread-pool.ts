@@ -9,10 +9,10 @@ const jobsPerThread = 2;
 /** Semi-spaces of 4 MiB: 32 MB a thread less than V8's default, for a few per cent more collecting. */
 const youngGenerationMb = 12;
 
-export interface JobRequest<Job> {
-  readonly number: number;
-  readonly job: Job;
-}
+/** What a thread is sent: its setup first, then jobs. */
+export type ThreadRequest<Job> =
+  | { readonly kind: 'setup'; readonly setup: object }
+  | { readonly kind: 'job'; readonly number: number; readonly job: Job };
 
 /** What a thread sends: the end of a job, or something of its own. */
 export type ThreadMessage<Result, Event> =
@@ -41,7 +41,8 @@ interface Thread<Job, Result> {
 export interface ThreadPoolOptions<Job, Event> {
   /** The file of the threads; it calls `serveJobs`. */
   readonly file: URL;
-  readonly setup: unknown;
+  /** What the threads are given before their first job; {@link ThreadPool.setUp} tells it later when it is absent. */
+  readonly setup?: object | undefined;
   readonly threads: number;
   /** Buffers that go over with a job instead of being copied. */
   readonly transfer: (job: Job) => readonly ArrayBuffer[];
@@ -50,6 +51,8 @@ export interface ThreadPoolOptions<Job, Event> {
 
 export class ThreadPool<Job, Result, Event = never> {
   readonly #options: ThreadPoolOptions<Job, Event>;
+  #setup: object | undefined;
+  #onEvent: ((event: Event) => void) | undefined;
   readonly #threads: Thread<Job, Result>[] = [];
   readonly #queue: QueuedJob<Job, Result>[] = [];
   #nextNumber = 0;
@@ -57,6 +60,26 @@ export class ThreadPool<Job, Result, Event = never> {
 
   constructor(options: ThreadPoolOptions<Job, Event>) {
     this.#options = options;
+    this.#setup = options.setup;
+    this.#onEvent = options.onEvent;
+  }
+
+  /** Starts all threads at once instead of when there is work: they load their modules meanwhile. */
+  start(): void {
+    while (this.#threads.length < this.#options.threads) this.#startThread();
+  }
+
+  /** Tells the threads that were started without it what they are for. Once, before the first job. */
+  setUp(setup: object, onEvent?: (event: Event) => void): void {
+    this.#setup = setup;
+    this.#onEvent = onEvent;
+    for (const { worker } of this.#threads)
+      worker.postMessage({ kind: 'setup', setup } satisfies ThreadRequest<Job>, []);
+  }
+
+  /** Threads when all are started. */
+  get size(): number {
+    return this.#options.threads;
   }
 
   /** Jobs that may be under way at once. */
@@ -135,12 +158,14 @@ export class ThreadPool<Job, Result, Event = never> {
   #send(thread: Thread<Job, Result>, queued: QueuedJob<Job, Result>, job: Job): void {
     const number = this.#nextNumber++;
     thread.jobs.set(number, queued);
-    thread.worker.postMessage({ number, job } satisfies JobRequest<Job>, this.#options.transfer(job));
+    thread.worker.postMessage({ kind: 'job', number, job } satisfies ThreadRequest<Job>, this.#options.transfer(job));
   }
 
   #startThread(): Thread<Job, Result> {
     const resourceLimits = { maxYoungGenerationSizeMb: youngGenerationMb };
-    const worker = new Worker(this.#options.file, { workerData: this.#options.setup, resourceLimits });
+    const worker = new Worker(this.#options.file, { resourceLimits });
+    const setup = this.#setup;
+    if (setup) worker.postMessage({ kind: 'setup', setup } satisfies ThreadRequest<Job>, []);
     const thread: Thread<Job, Result> = { worker, jobs: new Map(), reserved: 0 };
     worker.on('message', (message: ThreadMessage<Result, Event>) => this.#receive(thread, message));
     worker.on('error', (error) => this.fail(error));
@@ -151,7 +176,7 @@ export class ThreadPool<Job, Result, Event = never> {
 
   #receive(thread: Thread<Job, Result>, message: ThreadMessage<Result, Event>): void {
     if (message.kind === 'event') {
-      this.#options.onEvent?.(message.event);
+      this.#onEvent?.(message.event);
       return;
     }
     const queued = thread.jobs.get(message.number);

@@ -52,6 +52,7 @@ export async function saveBase(input: SaveDumpInput): Promise<Produced<SavedData
       name: component.name,
       method: 'base',
       path: `${path}/base`,
+      readThrough: 'stream',
       serverVersion: facts.version,
       systemId: facts.systemId,
       walLsn: bounds.start,
@@ -88,7 +89,8 @@ async function savePart(
     total.add(await session.addStream({ target: `${path}/backup_manifest`, source: part.json, mode: 0o600 }));
 }
 
-async function readDatabases(
+/** The databases as the manifest tells them. */
+export async function readDatabases(
   connection: PgConnection,
   path: string,
   signal: AbortSignal,

@@ -1,6 +1,6 @@
 // `varve repo …`: repositories without apps, with the names and options that users of restic know.
 
-import { examples, type AddCommand } from '../../command.ts';
+import { addNamed, examples, type AddCommand } from '../../command.ts';
 import { addBackupCommand } from './backup.ts';
 import { addCacheCommand } from './cache.ts';
 import { addCatCommand } from './cat.ts';
@@ -26,7 +26,35 @@ import { addTagCommand } from './tag.ts';
 import { addUnlockCommand } from './unlock.ts';
 import { addValidateCommand } from './validate.ts';
 
-export const addRepoCommands: AddCommand = (parent, register) => {
+/** In the order of the help. */
+const commands: Readonly<Record<string, AddCommand>> = {
+  init: addInitCommand,
+  backup: addBackupCommand,
+  snapshots: addRepoSnapshotsCommand,
+  ls: addLsCommand,
+  find: addFindCommand,
+  diff: addDiffCommand,
+  stats: addStatsCommand,
+  dump: addDumpCommand,
+  cat: addCatCommand,
+  list: addListCommand,
+  restore: addRepoRestoreCommand,
+  forget: addRepoForgetCommand,
+  prune: addPruneCommand,
+  check: addCheckCommand,
+  copy: addCopyCommand,
+  tag: addTagCommand,
+  rewrite: addRewriteCommand,
+  key: addKeyCommands,
+  migrate: addMigrateCommand,
+  repair: addRepairCommands,
+  recover: addRecoverCommand,
+  unlock: addUnlockCommand,
+  cache: addCacheCommand,
+  validate: addValidateCommand,
+};
+
+export const addRepoCommands: AddCommand = (parent, register, words) => {
   const group = parent
     .command('repo')
     .description('work on a repository directly, with the commands and options of restic')
@@ -41,28 +69,5 @@ export const addRepoCommands: AddCommand = (parent, register) => {
         ],
       ),
     );
-  addInitCommand(group, register);
-  addBackupCommand(group, register);
-  addRepoSnapshotsCommand(group, register);
-  addLsCommand(group, register);
-  addFindCommand(group, register);
-  addDiffCommand(group, register);
-  addStatsCommand(group, register);
-  addDumpCommand(group, register);
-  addCatCommand(group, register);
-  addListCommand(group, register);
-  addRepoRestoreCommand(group, register);
-  addRepoForgetCommand(group, register);
-  addPruneCommand(group, register);
-  addCheckCommand(group, register);
-  addCopyCommand(group, register);
-  addTagCommand(group, register);
-  addRewriteCommand(group, register);
-  addKeyCommands(group, register);
-  addMigrateCommand(group, register);
-  addRepairCommands(group, register);
-  addRecoverCommand(group, register);
-  addUnlockCommand(group, register);
-  addCacheCommand(group, register);
-  addValidateCommand(group, register);
+  addNamed(group, register, { words, commands });
 };

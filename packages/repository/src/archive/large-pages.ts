@@ -1,0 +1,64 @@
+// Reads a large live file of pages by parts in the worker threads: see page-range.ts.
+
+import { lstatSync } from 'node:fs';
+import { mapConcurrently } from '@varve/base';
+import { readNode } from '../filesystem/read-node.ts';
+import { systemError } from '../filesystem/system-error.ts';
+import { printableName } from '../tree/go-quote.ts';
+import type { TreeNode } from '../tree/tree-node.ts';
+import type { ArchiveRun } from './archive-run.ts';
+import type { LiveRules } from './live-files.ts';
+import { addCounts, noCounts, type BadPage, type Counts } from './worker-protocol.ts';
+
+/** A multiple of every size of chunks, which are powers of two or small. */
+const rangeBytes = 4 * 1024 * 1024;
+
+export interface LargePages {
+  readonly path: Buffer;
+  readonly name: Buffer;
+  /** Gets what the chunks cost. */
+  readonly counts: Counts;
+  readonly pageChunkBytes: number;
+  readonly live: LiveRules;
+}
+
+/** `node` is complete, with the size that the file had at first. Throws the system's error, ENOENT when the file goes meanwhile. */
+export async function readLargePages(
+  run: ArchiveRun,
+  { path, name, counts, pageChunkBytes, live }: LargePages,
+): Promise<{ node: TreeNode; badPages: BadPage[] }> {
+  const stat = lstatSync(path, { bigint: true });
+  if (!stat.isFile()) throw systemError('ENOENT', 'open', 'replaced by something that is not a file');
+  const size = Number(stat.size);
+  const step = Math.max(pageChunkBytes, rangeBytes - (rangeBytes % pageChunkBytes));
+  const starts = Array.from({ length: Math.ceil(size / step) }, (_, i) => i * step);
+  const ids: (readonly string[])[] = [];
+  const badPages: BadPage[] = [];
+  const shown = printableName(path);
+  let told = 0;
+  const saveRange = async (from: number): Promise<void> => {
+    const length = Math.min(step, size - from);
+    const result = await run.pool.run<'range'>(() => ({
+      kind: 'range',
+      path,
+      inode: stat.ino,
+      from,
+      length,
+      chunkBytes: pageChunkBytes,
+      pageCheck: live.pageCheck,
+    }));
+    if (result.isGone) throw systemError('ENOENT', 'open', 'another file has its name');
+    ids[from / step] = result.ids;
+    badPages.push(...result.badPages);
+    addCounts(counts, result.counts);
+    told += length;
+    run.add({ ...result.counts, bytes: length }, shown);
+  };
+  try {
+    await mapConcurrently(starts, run.pool.capacity, saveRange);
+  } catch (error) {
+    run.add({ ...noCounts(), bytes: -told });
+    throw error;
+  }
+  return { node: { ...readNode(run.reader, { path, name, stat }), content: ids.flat(), size }, badPages };
+}
