@@ -2,6 +2,7 @@
 
 import type { WalCapture } from '@varve/contract';
 import { expect, test } from 'vitest';
+import { installationOfSlot } from '../src/output/wal-events.ts';
 import { walCaptureLines } from '../src/output/wal-captures.ts';
 
 const now = new Date('2026-11-25T12:00:00Z');
@@ -57,4 +58,10 @@ test('what is wrong, and what could become so, stands below it', () => {
   ]);
   expect(walCaptureLines([{ ...capture, state: 'off' }], now).at(-1)).toContain('start varve server');
   expect(walCaptureLines([], now)).toEqual(['No database is captured. Turn it on: varve wal on APP']);
+});
+
+test('slots of installations of Varve are told from others', () => {
+  expect(installationOfSlot('varve_0f0e0d0c_shop_db_12345678')).toBe('0f0e0d0c');
+  expect(installationOfSlot('varve')).toBeUndefined();
+  expect(installationOfSlot('standby_1')).toBeUndefined();
 });
