@@ -136,6 +136,8 @@ describe('requests', () => {
       ['POST', '/api/apps/ghost/points', { name: 'x' }],
       ['GET', '/api/apps/ghost/retention', undefined],
       ['PUT', '/api/apps/ghost/databases/db', { method: 'both' }],
+      ['GET', '/api/apps/ghost/wal', undefined],
+      ['PUT', '/api/apps/ghost/wal', { enabled: true }],
     ] as const) {
       const response = await it.call(method, path, body);
       expect(`${method} ${path} ${response.status} ${await errorCode(response)}`).toBe(

@@ -29,7 +29,7 @@ export interface StartArchiveOptions {
   readonly onItem?: ((item: Item) => void) | undefined;
   /** Read and compute everything, store nothing, take no lock. */
   readonly dryRun?: boolean | undefined;
-  /** Worker threads; the number of processors, at least 2, when absent. */
+  /** Worker threads; the number of processors, at least 2, when absent. 0: a few megabytes are done in the thread that asks. */
   readonly workers?: number | undefined;
   /** Start them all at once: for inputs of many files. Else as there is work for them. */
   readonly startsThreads?: boolean | undefined;

@@ -13,7 +13,14 @@ import { PackUploader } from '../pack/pack-uploader.ts';
 import type { Repository } from '../repository.ts';
 import { TreeReader } from '../restore/tree-reader.ts';
 import { TimeFormatter } from '../tree/go-time.ts';
-import { ArchivePool, makeArchiveThreads, type ArchiveThreads } from './archive-pool.ts';
+import {
+  ArchivePool,
+  makeArchiveThreads,
+  type ArchivePoolOptions,
+  type ArchiveThreads,
+  type ArchiveWork,
+} from './archive-pool.ts';
+import { InlinePool } from './inline-pool.ts';
 import { measureSource, type Measure, type MeasureOptions } from './measure-source.ts';
 import { addCounts, controlWords, noCounts, type Comparison, type Counts, type Item } from './worker-protocol.ts';
 
@@ -46,7 +53,7 @@ export interface ArchiveRunOptions {
 export class ArchiveRun {
   readonly repository: Repository;
   readonly signal: AbortSignal;
-  readonly pool: ArchivePool;
+  readonly pool: ArchiveWork;
   readonly reader: NodeReader;
   /** Trees of the parent snapshot. */
   readonly trees: TreeReader;
@@ -88,8 +95,7 @@ export class ArchiveRun {
     this.#uploader = new PackUploader(repository, { signal, onStored: (pack) => this.#stored(pack) });
     const threads = options.threads ?? makeArchiveThreads(options.workers);
     const isDisk = repository.storage.connections <= connectionsOfDisk;
-    this.pool = new ArchivePool({
-      threads,
+    const work: Omit<ArchivePoolOptions, 'threads'> = {
       setup: {
         polynomial: repository.config.chunkerPolynomial,
         key: repository.key.reveal(),
@@ -107,7 +113,13 @@ export class ArchiveRun {
         if (event.kind === 'pack') this.#upload(event.pack);
         else this.#parts.push(event.part);
       },
-    });
+    };
+    const { engine } = repository;
+    // The threads were not started, and never are.
+    this.pool =
+      options.workers === 0
+        ? new InlinePool({ ...work, engine, libc: this.reader.libc })
+        : new ArchivePool({ ...work, threads });
     this.#onAbort = () => this.pool.fail(cancelledError(signal));
     signal.addEventListener('abort', this.#onAbort, { once: true });
   }

@@ -12,7 +12,7 @@ import { compressedEntryBytes, maxHeaderBytes, packSizeOf, walkHeader, writeEntr
 export const defaultPackSizeBytes = 16 * 1024 * 1024;
 /**
  * Room for what comes when the target is nearly reached: for nearly every chunk; a larger one makes the buffer grow. Not more,
- * because V8 collects garbage for every 64 MiB of such buffers that a thread gets, touched or not.
+ * because V8 collects garbage for every 64 MiB of such buffers that a thread gets, touched or not. Less for small packs.
  */
 const slackBytes = 4 * 1024 * 1024;
 
@@ -186,7 +186,9 @@ export class PackBuilder {
   #room(bytes: number): Buffer<ArrayBuffer> {
     const needed = this.#size + bytes;
     if (this.#buffer && this.#buffer.length >= needed) return this.#buffer;
-    const larger = Buffer.from(new ArrayBuffer(Math.max(needed, this.packSizeBytes) + slackBytes));
+    const slack = Math.min(slackBytes, this.packSizeBytes);
+    const capacity = this.#buffer ? Math.max(needed * 1.25, needed + slack) : Math.max(needed, this.packSizeBytes) + slack;
+    const larger = Buffer.from(new ArrayBuffer(Math.ceil(capacity)));
     if (this.#buffer) larger.set(this.#buffer.subarray(0, this.#size));
     this.#buffer = larger;
     return larger;
