@@ -19,6 +19,8 @@ export interface DataPaths {
   /** One file for each process that has it open. */
   readonly running: string;
   readonly repository: string;
+  /** What recoveries have made and not removed, one file each. */
+  readonly recoveries: string;
   /** What can be fetched from the repositories again. */
   readonly cache: string;
   /** Captured write-ahead log on its way into the repository, by app and component. */
@@ -50,6 +52,7 @@ function dataPaths(directory: string): DataPaths {
     installationId: join(directory, 'installation.id'),
     running: join(directory, 'running'),
     repository: join(directory, 'repository'),
+    recoveries: join(directory, 'recoveries'),
     cache: join(directory, 'cache'),
     wal: join(directory, 'wal'),
   };

@@ -21,11 +21,15 @@ import type {
   Policy,
   PrunePreview,
   RecoveryKit,
+  RecoveryPlan,
+  RecoveryRequest,
+  RecoveryRun,
   RepositoryInfo,
   RestorePlan,
   RestoreRequest,
   RestoreRun,
   RetentionPreview,
+  Sandbox,
   Settings,
   SettingsUpdate,
   SnapshotDetails,
@@ -147,6 +151,15 @@ export interface Varve extends AsyncDisposable {
   getSnapshot(appId: string, name: string): Promise<SnapshotDetails>;
   /** How the capture of write-ahead log stands, one for each database that has it on; of all apps when none is named. APP_NOT_FOUND. */
   listWalCaptures(appId?: string): Promise<WalCapture[]>;
+  /**
+   * Turns the capture of a database's log on or off, of all databases of the app when none is named. Off drops the slot, now or when
+   * its server answers. APP_NOT_FOUND; APP_INVALID when there is no such database or its server cannot be captured; DATABASE_… when it
+   * cannot be asked.
+   */
+  setWalCapture(
+    appId: string,
+    change: { readonly enabled: boolean; readonly component?: string | undefined },
+  ): Promise<App>;
   /** A folder of a snapshot, folders first. PATH_NOT_FOUND; the errors of `getSnapshot`. */
   listSnapshotFolder(appId: string, name: string, request?: FolderRequest): Promise<SnapshotFolder>;
   /** A file, or a folder as an archive. PATH_NOT_FOUND, REPOSITORY_LOCKED; the errors of `getSnapshot`. */
@@ -176,6 +189,20 @@ export interface Varve extends AsyncDisposable {
   planRestore(appId: string, request: RestoreRequest): Promise<RestorePlan>;
   /** The job fails with RESTORE_PLAN_STALE, before anything is touched, when the plan is another one now. */
   startRestore(appId: string, run: RestoreRun, requestedBy: string): Promise<Job>;
+
+  /**
+   * What a recovery of a database to a point in time would do; looks and changes nothing. RECOVERY_UNREACHABLE with the nearest
+   * points, RECOVERY_POINT_AMBIGUOUS, RESTORE_TARGET_INVALID for a destination that cannot be.
+   */
+  planRecovery(appId: string, request: RecoveryRequest): Promise<RecoveryPlan>;
+  /** The job fails with RESTORE_PLAN_STALE, before anything is touched, when the plan is another one now. */
+  startRecovery(appId: string, run: RecoveryRun, requestedBy: string): Promise<Job>;
+  /** Servers beside the apps that recoveries made, the newest first. */
+  listSandboxes(): Promise<Sandbox[]>;
+  /** Ends the pause of a sandbox: from then on it takes changes. SANDBOX_NOT_FOUND, RECOVERY_FAILED. */
+  promoteSandbox(id: string): Promise<Sandbox>;
+  /** Stops its server and deletes all of it. SANDBOX_NOT_FOUND; APP_BUSY while it is being made. */
+  removeSandbox(id: string): Promise<void>;
 
   /** What the app's retention would remove now. */
   previewRetention(appId: string): Promise<RetentionPreview>;

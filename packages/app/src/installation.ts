@@ -12,7 +12,7 @@ import {
   type Clock,
   type Logger,
 } from '@varve/base';
-import type { Job } from '@varve/contract';
+import type { App, Job, WalCapture } from '@varve/contract';
 import { removeDeadLocks, type LockOwnerOptions } from '@varve/repository';
 import { AlertMonitor } from './alerts/alert-monitor.ts';
 import { AlertStore } from './alerts/alert-store.ts';
@@ -31,6 +31,8 @@ import { JobStore } from './jobs/job-store.ts';
 import { currentOwner } from './jobs/process-owner.ts';
 import { recover, type RecoveryOptions, type RecoveryReport } from './jobs/recovery.ts';
 import { restartStopped } from './quiesce/restart-stopped.ts';
+import { RecoveryRecords } from './recovery/recovery-records.ts';
+import { removeLeftoverRecoveries } from './recovery/sandboxes.ts';
 import { Repositories } from './repositories/repositories.ts';
 import { RepositoryPool } from './repositories/repository-pool.ts';
 import { RepositoryStore } from './repositories/repository-store.ts';
@@ -42,6 +44,7 @@ import { CaptureStore } from './wal-capture/capture-store.ts';
 import { AppTimelines } from './timeline/app-timelines.ts';
 import { FactStore } from './timeline/fact-store.ts';
 import { TimelineFacts } from './timeline/timeline-facts.ts';
+import { listCaptures } from './wal-capture/list-captures.ts';
 
 export interface Installation extends AsyncDisposable {
   readonly paths: DataPaths;
@@ -60,6 +63,8 @@ export interface Installation extends AsyncDisposable {
   readonly jobs: JobStore;
   readonly claims: Claims;
   readonly captures: CaptureStore;
+  /** How the captures of apps stand. */
+  readonly listCaptures: (apps: readonly App[]) => Promise<WalCapture[]>;
   readonly log: JobLog;
   readonly feed: ChangeFeed;
   readonly engine: JobEngine;
@@ -69,6 +74,7 @@ export interface Installation extends AsyncDisposable {
   readonly pool: RepositoryPool;
   readonly repositories: Repositories;
   readonly tester: StorageTester;
+  readonly recoveries: RecoveryRecords;
   readonly timelineFacts: TimelineFacts;
   readonly timelines: AppTimelines;
   /** Repairs what dead runs left; see jobs/recovery.ts. */
@@ -108,6 +114,7 @@ export async function openInstallation(options: OpenVarveOptions): Promise<Insta
     hostName,
     defaultLocation: paths.repository,
   });
+  const recoveries = new RecoveryRecords(paths.recoveries);
   const timelineFacts = opened.use(new TimelineFacts({ store: new FactStore(catalogue), clock, logger }));
   const feed = new ChangeFeed({ catalogue, jobs, log });
   opened.defer(() => feed.close());
@@ -120,7 +127,7 @@ export async function openInstallation(options: OpenVarveOptions): Promise<Insta
     docker: () => docker.get(),
     restartStopped,
     releaseLeftovers: (interrupted) =>
-      releaseLeftovers(interrupted, { repositoryStore, pool, docker, clock, lockOwner }),
+      releaseLeftovers(interrupted, { repositoryStore, pool, docker, clock, lockOwner, recoveries }),
   };
   const engine = new JobEngine({
     ...shared,
@@ -132,6 +139,10 @@ export async function openInstallation(options: OpenVarveOptions): Promise<Insta
     onEnded: (job) => installation.onJobEnded(job),
   });
   opened.defer(() => engine.shutdown());
+  const claims = new Claims({ ...shared, owner: recovery.owner });
+  const captures = new CaptureStore(shared);
+  const listAll: Installation['listCaptures'] = (asked) =>
+    listCaptures({ apps: asked, store: captures, claims, installationId, clock });
   const parts = opened.move();
   const installation: Installation = {
     paths,
@@ -147,17 +158,29 @@ export async function openInstallation(options: OpenVarveOptions): Promise<Insta
     apps,
     snapshots,
     jobs,
-    claims: new Claims({ ...shared, owner: recovery.owner }),
-    captures: new CaptureStore(shared),
+    claims,
+    captures,
+    listCaptures: listAll,
     log,
     feed,
     engine,
     alerts,
-    monitor: new AlertMonitor({ apps, snapshots, jobs, alerts, settings, clock, logger, hostName }),
+    monitor: new AlertMonitor({
+      apps,
+      snapshots,
+      jobs,
+      alerts,
+      settings,
+      clock,
+      logger,
+      hostName,
+      listCaptures: listAll,
+    }),
     repositoryStore,
     pool,
     repositories,
     tester: new StorageTester(clock),
+    recoveries,
     timelineFacts,
     timelines: new AppTimelines({ facts: timelineFacts, snapshots }),
     recover: (how) => recover(recovery, how),
@@ -167,10 +190,10 @@ export async function openInstallation(options: OpenVarveOptions): Promise<Insta
   return installation;
 }
 
-/** Locks in the repository whose process is dead, and helper containers of interrupted jobs. Both are tried. */
+/** Locks in the repository whose process is dead, helper containers and recoveries of interrupted jobs. All are tried. */
 async function releaseLeftovers(
   interrupted: readonly string[],
-  parts: Pick<Installation, 'repositoryStore' | 'pool' | 'docker' | 'clock' | 'lockOwner'>,
+  parts: Pick<Installation, 'repositoryStore' | 'pool' | 'docker' | 'clock' | 'lockOwner' | 'recoveries'>,
 ): Promise<void> {
   const unlock = async (): Promise<void> => {
     const row = await parts.repositoryStore.current();
@@ -180,7 +203,13 @@ async function releaseLeftovers(
     const engine = await parts.docker.get();
     await engine.removeLeftoverHelpers({ runs: interrupted });
   };
-  const results = await Promise.allSettled([unlock(), removeHelpers()]);
+  const removeRecoveries = async (): Promise<void> => {
+    const problems = await removeLeftoverRecoveries(parts.recoveries, interrupted, {
+      docker: () => parts.docker.get(),
+    });
+    if (problems.length > 0) throw new AppError('RECOVERY_FAILED', problems.join('; '));
+  };
+  const results = await Promise.allSettled([unlock(), removeHelpers(), removeRecoveries()]);
   const failures = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []));
   // A host without Docker has no helper containers.
   const real = failures.filter((failure) => !isAppError(failure, 'DOCKER_UNREACHABLE'));

@@ -10,6 +10,9 @@ import type {
   Manifest,
   NewSnapshot,
   PrunePreview,
+  RecoveryPlan,
+  RecoveryRequest,
+  RecoveryRun,
   RestorePlan,
   RestoreRequest,
   RestoreRun,
@@ -20,6 +23,8 @@ import type { Installation } from './installation.ts';
 import type { JobOutcome, JobRun } from './jobs/job-run.ts';
 import { runCheck } from './repositories/check-job.ts';
 import { previewPrune, runPruneJob, type PruneOptions } from './repositories/prune-job.ts';
+import { planRecovery } from './recovery/plan-recovery.ts';
+import { recoveryResult, runRecovery } from './recovery/run-recovery.ts';
 import { planRestore } from './restore/plan-restore.ts';
 import { runRestore } from './restore/run-restore.ts';
 import { previewForget, runForget, type ForgetOptions } from './retention/forget.ts';
@@ -146,6 +151,33 @@ export class UseCaseRuns {
         },
       });
       return { snapshotId: input.snapshotId, problems };
+    });
+  }
+
+  async planRecovery(appId: string, request: RecoveryRequest, signal: AbortSignal): Promise<RecoveryPlan> {
+    const app = await this.#parts.apps.get(appId);
+    const looking = { job: { id: 'plan' }, signal, report: () => {}, log: () => {}, stopped: noJournal };
+    return planRecovery(this.#context(looking), { app, request });
+  }
+
+  async recover(appId: string, { fingerprint, ...request }: RecoveryRun, requestedBy: string): Promise<Job> {
+    const { apps, recoveries } = this.#parts;
+    await apps.get(appId);
+    return this.#start({ type: 'recovery', appId, requestedBy }, async (run) => {
+      const app = await apps.get(appId);
+      const recovered = await runRecovery(this.#context(run), {
+        app,
+        request,
+        fingerprint,
+        records: recoveries,
+        takeSafetySnapshot: async () => {
+          const name = 'Before a recovery to a point in time';
+          const { snapshot } = await this.#take(run, { app, kind: 'pre-restore', name });
+          return { snapshotId: snapshot.id };
+        },
+      });
+      run.setResult(recoveryResult(recovered));
+      return { snapshotId: recovered.plan.base.snapshotId, problems: recovered.problems };
     });
   }
 

@@ -57,6 +57,7 @@ export const errorCodes = {
   DATABASE_AUTH_FAILED: { exit: 8, http: 502 },
   DATABASE_DENIED: { exit: 8, http: 502 },
   DATABASE_DUMP_FAILED: { exit: 8, http: 502 },
+  DATABASE_BACKUP_MISMATCH: { exit: 8, http: 502 },
   DATABASE_RESTORE_FAILED: { exit: 8, http: 502 },
   DATABASE_TOOL_MISSING: { exit: 8, http: 502 },
   DATABASE_PROTOCOL: { exit: 8, http: 502 },

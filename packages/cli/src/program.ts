@@ -17,6 +17,7 @@ import { addPruneCommand } from './commands/prune.ts';
 import { addRecoveryKitCommand } from './commands/recovery-kit.ts';
 import { addRepoCommands } from './commands/repo/index.ts';
 import { addRestoreCommand } from './commands/restore.ts';
+import { addSandboxCommands } from './commands/sandbox/index.ts';
 import { addServerCommand } from './commands/server.ts';
 import { addSettingsCommands } from './commands/settings/index.ts';
 import { addSnapshotCommand } from './commands/snapshot.ts';
@@ -43,6 +44,7 @@ const commands: Readonly<Record<string, AddCommand>> = {
   timeline: addTimelineCommand,
   point: addPointCommand,
   restore: addRestoreCommand,
+  sandbox: addSandboxCommands,
   forget: addForgetCommand,
   prune: addPruneCommand,
   check: addCheckCommand,

@@ -36,6 +36,8 @@ export {
   type RestoredDatabase,
 } from './logical/restore-database.ts';
 export { baseBackup, type BaseBackupOptions, type BaseBackupPart } from './base-backup/base-backup.ts';
+export { BackupProof } from './base-backup/backup-proof.ts';
+export { parseBackupManifest, type BackupManifest, type ManifestFile } from './base-backup/backup-manifest.ts';
 export type { BackupTablespace } from './base-backup/backup-stream.ts';
 export {
   summarizeWal,
@@ -66,7 +68,7 @@ export {
   type RecoveryPath,
   type TimelineHistory,
 } from './wal/timeline-history.ts';
-export { formatUnixMicros } from './wal-reader/wal-time.ts';
+export { formatUnixMicros, parseUnixMicros } from './wal-reader/wal-time.ts';
 export { createPhysicalSlot, dropSlot, listSlots, readSlot, type SlotFacts } from './replication/slots.ts';
 export {
   captureObstacles,
@@ -81,8 +83,9 @@ export type { GapReason, WalEvent as WalCaptureEvent, WalProgress } from './repl
 export { WalSpool, type WalSpoolOptions } from './replication/spool/wal-spool.ts';
 export type { SpoolBlock } from './replication/spool/spool-space.ts';
 export { listSegments, readSpoolState, type SpoolSegment, type SpoolState } from './replication/spool/spool-folder.ts';
-export { readPgControl, type PgControl } from './host-server/pg-control.ts';
+export { readPgControl, type PgControl, type RecoverySizes } from './host-server/pg-control.ts';
 export {
+  promoteServer,
   serverStatus,
   startServer,
   stopServer,
@@ -92,6 +95,27 @@ export {
   type StopServerOptions,
 } from './host-server/host-server.ts';
 export { swapDataDirectory, type DataDirectorySwap, type SwapOptions } from './host-server/swap-data-directory.ts';
+export {
+  recoveryWay,
+  type AvailableSegment,
+  type BaseRange,
+  type RecoveryWay,
+  type SegmentTimes,
+  type WaySegment,
+} from './recovery/recovery-way.ts';
+export {
+  stopAtEnd,
+  stopAtLsn,
+  stopAtRestorePoint,
+  stopAtTime,
+  stopWhenConsistent,
+  type StopPoint,
+} from './recovery/stop-point.ts';
+export { readPostmasterPid, type PostmasterPid } from './host-server/postmaster-pid.ts';
+export { largestSizes, recoverySettings } from './recovery/recovery-settings.ts';
+export { restoreCommand } from './recovery/fetch-script.ts';
+export { finishDataFolder, prepareDataFolder, settingIn, type FileOwner } from './recovery/prepare-data-folder.ts';
+export { WalExchange, type WalFileSource } from './recovery/wal-exchange.ts';
 export {
   mayBackUpVolume,
   startVolumeBackup,

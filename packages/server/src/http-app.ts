@@ -22,6 +22,7 @@ import { addJobRoutes } from './routes/jobs.ts';
 import { addMaintenanceRoutes } from './routes/maintenance.ts';
 import { addOpenApiRoute } from './routes/openapi.ts';
 import { addRepositoryRoutes } from './routes/repository.ts';
+import { addRecoveryRoutes } from './routes/recoveries.ts';
 import { addRestoreRoutes } from './routes/restores.ts';
 import { addRetentionRoutes } from './routes/retention.ts';
 import { addSessionRoutes } from './routes/session.ts';
@@ -29,6 +30,7 @@ import { addSettingsRoutes } from './routes/settings.ts';
 import { addSnapshotFileRoutes } from './routes/snapshot-files.ts';
 import { addSnapshotRoutes } from './routes/snapshots.ts';
 import { addTimelineRoutes } from './routes/timeline.ts';
+import { addWalRoutes } from './routes/wal.ts';
 import { addStaticUi } from './static-ui.ts';
 
 /** For an answer; what takes longer is a job. */
@@ -59,7 +61,9 @@ export function createHttpApp(context: ServerContext & { readonly listenHost: st
   addSnapshotFileRoutes(api, context);
   addRestoreRoutes(api, context);
   addTimelineRoutes(api, context);
+  addRecoveryRoutes(api, context);
   addRetentionRoutes(api, context);
+  addWalRoutes(api, context);
   addJobRoutes(api, context);
   addEventRoutes(api, context);
   addAlertRoutes(api, context);

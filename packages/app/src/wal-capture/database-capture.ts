@@ -6,8 +6,11 @@ import { isAppError, sleep, type Clock, type Logger } from '@varve/base';
 import {
   connectPostgres,
   formatLsn,
+  identifyWalSource,
   listSegments,
+  parseTimelineHistory,
   readSlot,
+  readTimelineHistory,
   receiveWal,
   WalSpool,
   type ConnectOptions,
@@ -194,8 +197,31 @@ export class DatabaseCapture implements AsyncDisposable {
     }
     await spool.close();
     await emptySpool(folder);
+    if (end) await this.#beginOnNewTimeline(end.timeline);
     this.#diverged = 0;
     logger.warn('the server has another history; capture begins anew', { ...this.#options.owner, reason: problem });
+  }
+
+  /**
+   * A server that was set back and promoted left our timeline at a place that is in the repository already: capturing goes on with the
+   * first segment of the timeline that it went to, so that both histories stay whole.
+   */
+  async #beginOnNewTimeline(ours: number): Promise<void> {
+    const { signal } = this.#stop;
+    await using connection = await connectPostgres({
+      ...(await this.#options.location()),
+      replication: 'database',
+      signal,
+    });
+    const source = await identifyWalSource(connection, { signal });
+    if (source.timeline <= ours) return;
+    const text = Buffer.from(await readTimelineHistory(connection, source.timeline, { signal })).toString('latin1');
+    const { ancestors } = parseTimelineHistory(text, source.timeline);
+    const index = ancestors.findIndex(({ timeline }) => timeline === ours);
+    const left = ancestors[index];
+    if (!left) return;
+    await using spool = await WalSpool.open({ folder: this.#options.folder });
+    await spool.begin(source, { timeline: ancestors[index + 1]?.timeline ?? source.timeline, lsn: left.switchLsn });
   }
 
   async #commitForEver(options: {
@@ -210,7 +236,6 @@ export class DatabaseCapture implements AsyncDisposable {
     let lastPartialMs = Number.NEGATIVE_INFINITY;
     for (let failures = 0; !signal.aborted;) {
       const { durable } = spool;
-      const caughtUpAt = status.caughtUpAt;
       try {
         if (durable === undefined || durable !== storedUpTo) {
           const withPartial = performance.now() - lastPartialMs >= commitMs();
@@ -219,8 +244,7 @@ export class DatabaseCapture implements AsyncDisposable {
           if (withPartial && durable !== undefined) storedUpTo = durable;
           status.noteSpool(await spoolBytes(spool, folder), maxBytes);
         }
-        const isComplete = storedUpTo !== undefined && storedUpTo === durable;
-        status.committed(committer.committed, isComplete ? caughtUpAt : undefined);
+        status.committed(committer.committed);
         status.noteRun(committer.runStart);
         if (committer.fault) status.commitFailed(committer.fault);
         failures = 0;

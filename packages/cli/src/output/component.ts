@@ -15,9 +15,9 @@ function sourceOf(component: Component): string {
       return excludes.length === 0 ? where : `${where}, without ${excludes.join(', ')}`;
     }
     case 'database': {
-      const { source, method } = component;
+      const { source, method, wal } = component;
       const where = source.type === 'container' ? `in the service ${source.service}` : source.display;
-      return `PostgreSQL ${where}, by ${method === 'dump' ? 'dump' : 'base backup'}`;
+      return `PostgreSQL ${where}, by ${method === 'dump' ? 'dump' : 'base backup'}${wal ? ', its log is captured' : ''}`;
     }
     case 'code':
       return component.path;

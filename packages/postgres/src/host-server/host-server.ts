@@ -42,6 +42,8 @@ export interface StartServerOptions extends HostServer {
   readonly logFile?: string | undefined;
   /** Default 5 min; recovery from a base backup may need more. */
   readonly timeoutMs?: number | undefined;
+  /** false: returns as soon as the server was launched, whatever becomes of it. */
+  readonly waits?: boolean | undefined;
 }
 
 const defaultTimeoutMs = 300_000;
@@ -83,7 +85,8 @@ export async function startServer(options: StartServerOptions): Promise<boolean>
   if ((await serverStatus(options)).isRunning) return false;
   const logFile = options.logFile ?? join(options.dataDirectory, 'startup.log');
   const serverOptions = options.options === undefined ? [] : ['-o', options.options];
-  const exit = await pgCtl(options, ['start', '-l', logFile, ...serverOptions, ...waiting(options.timeoutMs)]);
+  const wait = options.waits === false ? ['-W'] : waiting(options.timeoutMs);
+  const exit = await pgCtl(options, ['start', '-l', logFile, ...serverOptions, ...wait]);
   if (exit.exitCode === 0) return true;
   const log = await tailOf(logFile);
   throw new AppError(
@@ -93,6 +96,18 @@ export async function startServer(options: StartServerOptions): Promise<boolean>
       hint: `See ${logFile}.`,
       context: { exitCode: exit.exitCode, logFile },
     },
+  );
+}
+
+/** Ends the recovery of a server that can be promoted, and waits until it has. COMMAND_FAILED, DATABASE_TOOL_MISSING. */
+export async function promoteServer(options: HostServer & { readonly timeoutMs?: number | undefined }): Promise<void> {
+  throwIfAborted(options.signal);
+  const exit = await pgCtl(options, ['promote', ...waiting(options.timeoutMs)]);
+  if (exit.exitCode === 0) return;
+  throw new AppError(
+    'COMMAND_FAILED',
+    `The PostgreSQL server in ${options.dataDirectory} could not be promoted: ${exit.output}`,
+    { context: { exitCode: exit.exitCode } },
   );
 }
 

@@ -15,3 +15,14 @@ export function formatUnixMicros(unixMicros: number): string {
   if (Number.isNaN(date.getTime())) return `${unixMicros} µs`;
   return `${date.toISOString().slice(0, -5)}.${String(unixMicros - seconds * 1e6).padStart(6, '0')}Z`;
 }
+
+const timeText = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:?\d\d)$/i;
+
+/** Microseconds since 1970 of an RFC 3339 time with any number of digits behind the point; undefined when it is none. */
+export function parseUnixMicros(text: string): number | undefined {
+  const match = timeText.exec(text);
+  if (!match) return undefined;
+  const milliseconds = Date.parse(`${match[1]}${match[3]?.toUpperCase()}`);
+  const micros = Number((match[2] ?? '').padEnd(6, '0').slice(0, 6));
+  return Number.isNaN(milliseconds) ? undefined : milliseconds * 1000 + micros;
+}

@@ -687,6 +687,10 @@ export const en = {
   'alert.no-backup': 'No snapshot yet',
   'alert.backup-late': 'The last snapshot is too old',
   'alert.snapshot-partial': 'The last snapshot is incomplete',
+  'alert.wal-stopped': 'The log of a database is not captured',
+  'alert.wal-lag': 'The repository is far behind a database',
+  'alert.wal-gap': 'Log of a database is missing',
+  'alert.wal-slot': 'A database server keeps too much log',
   'alert.of': '{alert}: {app}',
 
   'settings.title': 'Settings',

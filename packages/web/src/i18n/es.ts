@@ -703,6 +703,10 @@ export const es: Messages = {
   'alert.no-backup': 'Aún no hay instantáneas',
   'alert.backup-late': 'La última instantánea es demasiado antigua',
   'alert.snapshot-partial': 'La última instantánea está incompleta',
+  'alert.wal-stopped': 'No se captura el registro de una base de datos',
+  'alert.wal-lag': 'El repositorio lleva mucho retraso respecto a una base de datos',
+  'alert.wal-gap': 'Falta registro de una base de datos',
+  'alert.wal-slot': 'Un servidor de base de datos guarda demasiado registro',
   'alert.of': '{alert}: {app}',
 
   'settings.title': 'Ajustes',

@@ -18,6 +18,7 @@ interface Options {
   readonly name?: string;
   readonly without?: readonly string[];
   readonly code?: readonly string[];
+  readonly wal?: boolean;
   readonly folder?: readonly string[];
   readonly configFile?: readonly string[];
   readonly database?: string;
@@ -40,7 +41,8 @@ export const addAddCommand: AddCommand = (parent, register) => {
     .option('--id <id>', 'id of the app, when it is not the name of the project')
     .option('--name <name>', 'name for people')
     .option('--without <component>', 'leave out a discovered component (may be given several times)', collect)
-    .option('--code <path>', 'a git checkout (may be given several times)', collect);
+    .option('--code <path>', 'a git checkout (may be given several times)', collect)
+    .option('--wal', 'capture the log of its databases, so that they can be brought back to any second');
   addHostOptions(command);
   addPolicyOptions(command);
   command.addHelpText(
@@ -100,6 +102,7 @@ async function newApp(session: Session, command: Command): Promise<NewAppInput> 
       name: options.name,
       withoutComponents: [...(options.without ?? [])],
       code: paths(options.code),
+      wal: options.wal,
       policy,
     };
   }
@@ -126,6 +129,7 @@ function databaseOf(options: Options, url: string, cwd: string): HostDatabase {
     method: options.databaseMethod === 'base' ? 'base' : 'dump',
     dataDirectory: options.databaseDirectory === undefined ? undefined : resolve(cwd, options.databaseDirectory),
     binDirectory: options.databasePrograms === undefined ? undefined : resolve(cwd, options.databasePrograms),
+    wal: options.wal,
   };
 }
 

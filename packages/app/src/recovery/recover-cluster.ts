@@ -1,0 +1,230 @@
+// Makes a running server of a base backup and the log, stopped exactly where the plan says. Everything is in one folder of
+// its own; nothing else is touched. When it fails, the server is stopped, and the caller removes the folder.
+
+import { chmod, chown, lchown, mkdir, readFile, readdir, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { AppError, isAppError, throwIfAborted, type OnProgress } from '@varve/base';
+import {
+  historyFileName,
+  largestSizes,
+  prepareDataFolder,
+  readPgControl,
+  recoverySettings,
+  restoreCommand,
+  settingIn,
+  WalExchange,
+  type WalFileSource,
+} from '@varve/postgres';
+import { restoreTree, type Repository } from '@varve/repository';
+import type { RunContext } from '../use-case.ts';
+import type { RecoveryChoice } from './choose-recovery.ts';
+import { followRecovery, type RecoveredState } from './follow-recovery.ts';
+import { parameterSizes, segmentPosition, type RecoveryLog } from './recovery-log.ts';
+import { placeNames, socketPort, type RecoveryPlace, type RecoveryServer } from './recovery-server.ts';
+
+export interface RecoverClusterInput {
+  readonly context: Pick<RunContext, 'signal' | 'report' | 'log'>;
+  readonly repository: Repository;
+  readonly log: Pick<RecoveryLog, 'unreadable'>;
+  readonly choice: RecoveryChoice;
+  readonly place: RecoveryPlace;
+  readonly server: RecoveryServer;
+  readonly whenReached: 'promote' | 'pause';
+  /** For a server that people connect to; without, it listens on its socket only. */
+  readonly listen?: { readonly addresses: string; readonly port: number; readonly hba: string } | undefined;
+  /** Leave out libraries that run jobs by themselves. */
+  readonly withoutJobs: boolean;
+  /** Who may log in through the socket; tried one after the other. */
+  readonly users: readonly string[];
+}
+
+/**
+ * The server runs when this resolves: promoted, or paused at the target. RECOVERY_FAILED with the server's words, or the
+ * error of the repository; the server is stopped then.
+ */
+export async function recoverCluster(input: RecoverClusterInput): Promise<RecoveredState> {
+  const { context, choice, place, server } = input;
+  await writeBase(input);
+  const sizes = await checkBase(input);
+  await writeSettings(input, sizes);
+  const needed = choice.way.segments.slice(0, choice.stop.segmentsNeeded);
+  const sequence = [...choice.way.leading, ...needed]
+    .map(({ name }) => name)
+    .filter((name) => !choice.ownSegments.has(name));
+  const step = `replay-wal:${choice.base.saved.name}`;
+  const report = (taken: number): void =>
+    context.report({
+      step,
+      filesDone: taken,
+      filesTotal: sequence.length,
+      bytesDone: taken * choice.segmentBytes,
+      bytesTotal: sequence.length * choice.segmentBytes,
+    });
+  report(0);
+  await using exchange = await WalExchange.start({
+    folder: join(place.here, placeNames.exchange),
+    sequence,
+    source: walSource(input),
+    segmentBytes: choice.segmentBytes,
+    owner: place.owner,
+    onTaken: report,
+  });
+  throwIfAborted(context.signal);
+  try {
+    await server.start();
+    const state = await followRecovery({ ...input, exchange });
+    await exchange.close();
+    return { ...state, segments: exchange.servedCount };
+  } catch (error) {
+    await server.stop('immediate');
+    throw exchange.failure ?? error;
+  }
+}
+
+async function writeBase({ context, repository, choice, place }: RecoverClusterInput): Promise<void> {
+  const { base } = choice;
+  const { signal } = context;
+  const step = `restore-base:${base.saved.name}`;
+  const target = join(place.here, placeNames.data);
+  await mkdir(target, { recursive: true, mode: 0o700 });
+  const onProgress: OnProgress = (progress) => context.report({ ...progress, step });
+  const { problems } = await restoreTree(repository, {
+    treeId: base.snapshot.tree,
+    path: base.saved.path,
+    target,
+    signal,
+    onProgress,
+  });
+  const [first] = problems;
+  if (first !== undefined) {
+    throw new AppError(
+      'RECOVERY_FAILED',
+      `The base backup could not be written whole: ${first.path}: ${first.message}`,
+      {
+        hint: 'Nothing that was there was touched. Run Varve as root, or as the user of the server.',
+      },
+    );
+  }
+  await chmod(target, 0o700);
+  if (place.owner !== undefined) await giveAll(place.here, place.owner);
+  await prepareDataFolder({
+    dataDirectory: target,
+    keepSettingsAt: join(place.here, placeNames.ownSettings),
+    owner: place.owner,
+  });
+}
+
+/** Files of another user are of no use to the server; only root can give them away. */
+async function giveAll(folder: string, owner: { readonly uid: number; readonly gid: number }): Promise<void> {
+  if (process.getuid?.() !== 0) return;
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  await chown(folder, owner.uid, owner.gid);
+  for (const entry of entries) await lchown(join(entry.parentPath, entry.name), owner.uid, owner.gid);
+}
+
+async function checkBase({ choice, place }: RecoverClusterInput) {
+  const control = await readPgControl(join(place.here, placeNames.data));
+  const { base, segmentBytes, cluster } = choice;
+  if (control.systemId !== base.systemId || control.walSegmentBytes !== segmentBytes) {
+    throw new AppError(
+      'RECOVERY_FAILED',
+      `The base backup is of the cluster ${control.systemId} with segments of ${control.walSegmentBytes} bytes, and the log of ${base.systemId} with ${segmentBytes}.`,
+    );
+  }
+  return largestSizes([control.sizes, ...parameterSizes(cluster.blocks, choice.way.end.lsn)]);
+}
+
+async function writeSettings(input: RecoverClusterInput, sizes: ReturnType<typeof largestSizes>): Promise<void> {
+  const { choice, place, listen, whenReached, withoutJobs } = input;
+  const there = (name: string): string => `${place.there}/${name}`;
+  const here = (name: string): string => join(place.here, name);
+  const includes = [`${there(placeNames.data)}/postgresql.conf`, there(placeNames.ownSettings)];
+  const files = [here(`${placeNames.data}/postgresql.conf`), here(placeNames.ownSettings)];
+  const texts = await Promise.all(files.map((path) => readFile(path, 'utf8').catch(() => '')));
+  const preload = settingIn(texts, 'shared_preload_libraries');
+  const text = recoverySettings({
+    dataDirectory: there(placeNames.data),
+    socketDirectory: place.socketThere,
+    hbaFile: there(placeNames.hba),
+    identFile: there(placeNames.ident),
+    includes,
+    restoreCommand: restoreCommand(`${there(placeNames.exchange)}/fetch`),
+    stop: choice.stop,
+    timeline: choice.history.timeline,
+    whenReached,
+    sizes,
+    listenAddresses: listen?.addresses ?? '',
+    port: listen?.port ?? socketPort,
+    ...(withoutJobs && preload !== undefined ? { preloadLibraries: librariesWithoutJobs(preload) } : {}),
+  });
+  await mkdir(here(placeNames.socket), { recursive: true, mode: 0o700 });
+  await writeFile(here(placeNames.settings), text, { mode: 0o600 });
+  await writeFile(here(placeNames.hba), `local all all trust\n${listen?.hba ?? ''}`, { mode: 0o600 });
+  await writeFile(here(placeNames.ident), '', { mode: 0o600 });
+  await writeFile(here(placeNames.log), '', { mode: 0o600 });
+  if (place.owner === undefined || process.getuid?.() !== 0) return;
+  for (const name of [placeNames.socket, placeNames.settings, placeNames.hba, placeNames.ident, placeNames.log])
+    await chown(here(name), place.owner.uid, place.owner.gid);
+}
+
+/** A copy of a database must not run what the original runs by the clock. */
+export function librariesWithoutJobs(preload: string): string {
+  return preload
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '' && !/(^|\/)(pg_cron|pg_timetable|pg_background|pgautofailover)"?$/.test(name))
+    .join(', ');
+}
+
+/** Segments and history files from the repository. What is not there is absent only when everything could be read. */
+function walSource(input: RecoverClusterInput): WalFileSource {
+  const { choice, log } = input;
+  const { cluster, segments, ownSegments, segmentBytes, way } = choice;
+  const usable = new Map([...way.leading, ...way.segments].map((segment) => [segment.name, segment]));
+  return {
+    open: async (name, signal) => {
+      for (const [timeline, file] of cluster.historyFiles) {
+        if (historyFileName(timeline) === name) return once(file);
+      }
+      const segment = usable.get(name);
+      if (segment !== undefined && !ownSegments.has(name)) {
+        const found = segments.get(name);
+        if (found !== undefined) return limited(found.open(signal), segment.bytes);
+      }
+      const [damaged] = log.unreadable;
+      const isOfWay = segment === undefined && segmentPosition(name, segmentBytes) !== undefined;
+      if (damaged !== undefined && isOfWay) {
+        throw new AppError(
+          'REPOSITORY_DAMAGED',
+          `The WAL block ${damaged.snapshotId.slice(0, 8)} cannot be read, so it is not certain that ${name} is missing: ${damaged.error.message}`,
+        );
+      }
+      return undefined;
+    },
+  };
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
+async function* limited(source: AsyncIterable<Uint8Array>, bytes: number): AsyncGenerator<Uint8Array> {
+  let left = bytes;
+  for await (const piece of source) {
+    if (left <= 0) return;
+    yield piece.length <= left ? piece : piece.subarray(0, left);
+    left -= piece.length;
+  }
+  if (left > 0)
+    throw new AppError('REPOSITORY_DAMAGED', `A segment of the log is ${left} bytes shorter than it should be.`);
+}
+
+/** Whether a path is there. */
+export async function isFolderEmptyOrMissing(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory() && (await readdir(path)).length === 0;
+  } catch (error) {
+    if (isAppError(error)) throw error;
+    return (error as NodeJS.ErrnoException).code === 'ENOENT';
+  }
+}
