@@ -13,7 +13,7 @@ export function makeTimeline(
   appId: string,
   { now, snapshots, from }: { readonly now: number; readonly snapshots: readonly AppSnapshot[]; readonly from: number },
 ): Timeline {
-  const databases = { ferreteria: ferreteria(now), website: website(now) };
+  const databases = { ferreteria: ferreteria(now), wiki: wiki(now) };
   return timelineSchema.parse({
     appId,
     readAt: new Date(now).toISOString(),
@@ -111,7 +111,7 @@ function ferreteria(now: number) {
   });
 }
 
-function website(now: number) {
+function wiki(now: number) {
   return databaseTimelineSchema.parse({
     component: 'db',
     captured: true,
@@ -171,7 +171,7 @@ export function makeCaptures(appId: string, now: number): WalCapture[] {
     updatedAt: ago(1_000),
   });
   if (appId === 'ferreteria') return [capture];
-  if (appId !== 'website') return [];
+  if (appId !== 'wiki') return [];
   const problem = { code: 'DATABASE_AUTH_FAILED', message: 'The server refused the password of "odoo".', hint: null };
   return [{ ...capture, state: 'stopped', problem, slotFacts: null, completeAt: ago(40 * minuteMs) }];
 }

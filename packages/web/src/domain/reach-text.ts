@@ -5,6 +5,9 @@ import { problemTitle } from './problem-text.ts';
 import type { Sentence, Wording } from './protection.ts';
 import { latestReachable, oldestReachable, type Judgement } from './reachable.ts';
 
+/** From here on down the repository has everything, for people. */
+const currentMs = 2_000;
+
 /** `Any second from … to …`, or what is still missing for it. */
 export function reachSentence(database: DatabaseTimeline, { t, format }: Wording): Sentence {
   const from = oldestReachable(database);
@@ -13,7 +16,9 @@ export function reachSentence(database: DatabaseTimeline, { t, format }: Wording
     const key = database.timeline === null ? 'reach.nothingYet' : 'reach.noBase';
     return { light: database.captured ? 'warning' : 'idle', state: t('reach.none'), text: t(key) };
   }
-  const text = t('reach.between', { from: format.dateTime(from), to: format.moment(to) });
+  const between = t('reach.between', { from: format.dateTime(from), to: format.moment(to) });
+  const gaps = database.gaps.filter(({ branch, fromAt }) => branch !== 'abandoned' && fromAt !== null);
+  const text = gaps.length === 0 ? between : t('reach.withGaps', { text: between, count: gaps.length });
   const hasOpenGap = database.gaps.some(({ healedAt, branch }) => healedAt === null && branch === 'current');
   if (hasOpenGap) return { light: 'bad', state: t('reach.broken'), text: t('reach.brokenText', { text }) };
   return { light: 'ok', state: t('reach.any'), text };
@@ -64,9 +69,12 @@ export function captureSentence(capture: WalCapture, wording: Wording): Sentence
   }
 }
 
-function lagText({ completeAt }: WalCapture, { t, format, now }: Wording): string {
+/** While log comes, as of the last news: what the page has not heard yet is no lag. */
+function lagText({ completeAt, state, updatedAt }: WalCapture, { t, format, now }: Wording): string {
   if (completeAt === null) return '';
-  const lagMs = Math.max(0, now - Date.parse(completeAt));
+  const heardAt = state === 'streaming' ? Date.parse(updatedAt) : now;
+  const lagMs = Math.max(0, heardAt - Date.parse(completeAt));
+  if (lagMs < currentMs) return t('capture.current');
   return t('capture.lag', { time: format.duration(Math.round(lagMs / 1000) * 1000) });
 }
 

@@ -35,17 +35,20 @@ export function judge(database: DatabaseTimeline, at: number): Judgement {
   const after = least(spans.filter(({ from }) => from > at).map(({ from }) => from));
   if (spans.length === 0) return { state: 'nothing', reason: null, before, after };
   const gap = database.gaps.find((one) => {
-    const end = one.healedAt ?? one.toAt;
+    const end = one.toAt ?? one.healedAt;
     return one.fromAt !== null && Date.parse(one.fromAt) <= at && (end === null || at <= Date.parse(end));
   });
   if (gap) return { state: 'gap', reason: gap.reason, before, after };
+  if (isWaiting(database, at)) return { state: 'waiting', reason: null, before, after };
   if (before === null) return { state: 'before', reason: null, before, after };
-  if (after === null && !isWaiting(database, at)) return { state: 'after', reason: null, before, after };
-  return { state: 'waiting', reason: null, before, after };
+  return { state: after === null ? 'after' : 'gap', reason: null, before, after };
 }
 
 function isWaiting({ unreachable }: DatabaseTimeline, at: number): boolean {
-  return unreachable.some(({ fromAt }) => fromAt !== null && Date.parse(fromAt) <= at);
+  return unreachable.some(({ fromAt, toAt, hasEnded }) => {
+    const end = hasEnded && toAt !== null ? Date.parse(toAt) : Number.POSITIVE_INFINITY;
+    return fromAt !== null && Date.parse(fromAt) <= at && at <= end;
+  });
 }
 
 /** The last moment of what the database has now; null when there is none. */

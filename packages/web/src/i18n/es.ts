@@ -253,6 +253,7 @@ export const es: Messages = {
   'reach.any': 'Cualquier segundo',
   'reach.broken': 'Interrumpido',
   'reach.between': 'Desde el {from} hasta el {to}',
+  'reach.withGaps': { one: '{text}, con {count} hueco', other: '{text}, con {count} huecos' },
   'reach.brokenText': '{text}. Después falta registro; la próxima instantánea lo remedia.',
   'reach.nothingYet': 'Todavía no hay registro de esta base de datos en el repositorio.',
   'reach.noBase': 'El registro se guarda y espera una copia base en la que apoyarse: llega con la próxima instantánea.',
@@ -265,7 +266,6 @@ export const es: Messages = {
   'reach.cannot': 'no se puede alcanzar',
   'reach.moment': 'Momento',
   'reach.notATime': 'Esa hora no existe en esta zona.',
-  'reach.ownZone': '{zone} (este navegador)',
   'reach.jump': 'O elija',
   'reach.latest': 'Lo último que está guardado',
   'reach.ownMoment': 'Un momento elegido',
@@ -317,6 +317,7 @@ export const es: Messages = {
   'capture.off':
     'no hay ningún servidor de Varve en marcha que capture; entretanto la base de datos conserva el registro',
   'capture.notStored': 'lo capturado no se puede guardar en el repositorio: {reason}',
+  'capture.current': 'el repositorio lo tiene todo',
   'capture.lag': 'el repositorio va {time} por detrás',
   'capture.slot': 'la ranura {slot} retiene {bytes} en el servidor',
   'capture.safe': '{text}, {bytes} más antes de correr peligro',

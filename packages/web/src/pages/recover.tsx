@@ -107,8 +107,8 @@ function LoadedRecovery({ app, search }: { readonly app: App; readonly search: S
 }
 
 function targetOf({ time, point, snapshot }: Search): RecoveryTarget {
-  if (point !== undefined) return { type: 'name', name: String(point) };
-  if (snapshot !== undefined) return { type: 'snapshot', snapshotId: String(snapshot) };
+  if (point !== undefined) return { type: 'name', name: point };
+  if (snapshot !== undefined) return { type: 'snapshot', snapshotId: snapshot };
   return time === undefined ? { type: 'latest' } : { type: 'time', time };
 }
 

@@ -91,7 +91,7 @@ function Database({ app, component, name, timeline, days }: DatabaseProps): Reac
   return (
     <>
       {reach === undefined ? (
-        <p className="text-sm text-ink-2">{t('capture.offText')}</p>
+        <p className="text-sm text-ink-2">{t(component?.wal === true ? 'reach.nothingYet' : 'capture.offText')}</p>
       ) : (
         <p className="numbers mt-1 flex flex-wrap items-center gap-x-3 gap-y-1.5">
           <StateLight light={reach.light}>{reach.state}</StateLight>

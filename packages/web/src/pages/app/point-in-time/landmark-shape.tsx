@@ -10,10 +10,21 @@ interface LandmarkShapeProps {
   /** The ground it stands on. */
   readonly y: number;
   readonly width: number;
+  /** Shown under the pointer. */
+  readonly title?: string;
 }
 
-export function LandmarkShape({ mark, x, y, width }: LandmarkShapeProps): ReactNode {
-  if (x < 0 || x > width) return null;
+export function LandmarkShape({ title, ...rest }: LandmarkShapeProps): ReactNode {
+  if (rest.x < 0 || rest.x > rest.width) return null;
+  return (
+    <g>
+      {title !== undefined && <title>{title}</title>}
+      <Shape {...rest} />
+    </g>
+  );
+}
+
+function Shape({ mark, x, y, width }: Omit<LandmarkShapeProps, 'title'>): ReactNode {
   switch (mark.kind) {
     case 'point': {
       // Near the right end the cloth flies to the left, so that it is not cut off.

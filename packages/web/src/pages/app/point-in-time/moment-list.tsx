@@ -51,7 +51,7 @@ function useLines({ ranges, gaps, unreachable, damaged }: DatabaseTimeline): Lin
     })),
     ...gaps.map(({ fromAt, toAt, healedAt, reason }) => ({
       from: fromAt,
-      to: healedAt ?? toAt,
+      to: toAt ?? healedAt,
       what: t('reach.legend.gap'),
       detail: t(`gap.${reason}`),
       look: 'text-bad',

@@ -51,10 +51,12 @@ export function MomentPicker({ app, database, snapshots, days, now }: MomentPick
         onAt={choose}
       />
       <StripLegend database={database} landmarks={landmarks} />
-      <div className="mt-5 grid items-start gap-4 sm:grid-cols-2 lg:grid-cols-[15rem_12rem_minmax(0,1fr)]">
-        <TypedMoment at={at} zoneOfApp={app.policy.schedule.timeZone} onAt={choose} />
-        <JumpTo landmarks={landmarks} chosen={chosen} onChosen={setChosen} />
-      </div>
+      {latest !== null && (
+        <div className="mt-5 grid items-start gap-4 sm:grid-cols-2 lg:grid-cols-[17rem_13rem_minmax(0,1fr)]">
+          <TypedMoment at={at} zoneOfApp={app.policy.schedule.timeZone} onAt={choose} />
+          <JumpTo landmarks={landmarks} chosen={chosen} onChosen={setChosen} />
+        </div>
+      )}
       <Verdict app={app} database={database} chosen={chosen} at={at} now={now} onAt={choose} />
       <MomentList database={database} />
     </>
@@ -71,7 +73,7 @@ function TypedMoment({
   readonly onAt: (at: number) => void;
 }): ReactNode {
   const { t } = useLocale();
-  const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const own = new Intl.DateTimeFormat().resolvedOptions().timeZone;
   const zones = [...new Set([own, zoneOfApp, 'UTC'])];
   const [zone, setZone] = useState(own);
   const [typed, setTyped] = useState<string | null>(null);
@@ -96,7 +98,7 @@ function TypedMoment({
       <SelectField label={t('policy.timeZone')} value={zone} onChange={(event) => setZone(event.target.value)}>
         {zones.map((one) => (
           <option key={one} value={one}>
-            {one === own ? t('reach.ownZone', { zone: one }) : one}
+            {one}
           </option>
         ))}
       </SelectField>

@@ -49,6 +49,12 @@ export function RecoveryStrip({ database, landmarks, window, at, onAt }: Recover
     return `${format.moment(moment)}, ${t(isReachable ? 'reach.can' : 'reach.cannot')}`;
   }
 
+  function titleOf({ kind, at: moment, name, snapshot }: Landmark): string {
+    const base = (snapshot?.bases.length ?? 0) > 0;
+    const what = t(`reach.legend.${kind === 'snapshot' && base ? 'base' : kind}`);
+    return [format.moment(moment), what, ...(name === null ? [] : [name])].join(' · ');
+  }
+
   const point = (event: PointerEvent): void => {
     const left = box.current?.getBoundingClientRect().left ?? 0;
     const within = (snapPx / width) * (window.to - window.from);
@@ -87,7 +93,14 @@ export function RecoveryStrip({ database, landmarks, window, at, onAt }: Recover
         <Bands database={database} scale={scale} />
         <Axis scale={scale} />
         {landmarks.map((mark, index) => (
-          <LandmarkShape key={index} mark={mark} x={xOf(scale, mark.at)} y={bandTop - 4} width={width} />
+          <LandmarkShape
+            key={index}
+            mark={mark}
+            x={xOf(scale, mark.at)}
+            y={bandTop - 4}
+            width={width}
+            title={titleOf(mark)}
+          />
         ))}
         {shown !== null && shown >= window.from && (
           <Needle x={xOf(scale, Math.min(shown, window.to))} isLatest={at === null} />
@@ -187,7 +200,7 @@ function Bands({ database, scale }: { readonly database: DatabaseTimeline; reado
   const missing = spans(
     gaps
       .filter(({ branch }) => branch !== 'abandoned')
-      .map(({ fromAt, toAt, healedAt }) => ({ fromAt, toAt: healedAt ?? toAt })),
+      .map(({ fromAt, toAt, healedAt }) => ({ fromAt, toAt: toAt ?? healedAt })),
   );
   const waiting = spans(unreachable);
   return (

@@ -22,7 +22,7 @@ export function StripLegend({ database, landmarks }: StripLegendProps): ReactNod
   ];
   return (
     <ul aria-label={t('timeline.legend')} className="mt-3 flex flex-wrap gap-x-5 gap-y-1.5 text-xs text-ink-2">
-      <Swatch look="bg-s5" text={t('reach.legend.any')} />
+      {ranges.length > 0 && <Swatch look="bg-s5" text={t('reach.legend.any')} />}
       {gaps.length > 0 && <Swatch look="hatched bg-bad-soft [--hatch:var(--bad-mark)]" text={t('reach.legend.gap')} />}
       {unreachable.length > 0 && <Swatch look="hatched bg-warn-soft" text={t('reach.legend.waiting')} />}
       {ranges.some(({ branch }) => branch === 'abandoned') && <Swatch look="bg-s3 h-1" text={t('reach.legend.left')} />}
