@@ -38,6 +38,7 @@ import type {
   Timeline,
   TimelineQuery,
   VarveEvent,
+  VerifyRequest,
   WalCapture,
 } from '@varve/contract';
 
@@ -203,6 +204,8 @@ export interface Varve extends AsyncDisposable {
   promoteSandbox(id: string): Promise<Sandbox>;
   /** Stops its server and deletes all of it. SANDBOX_NOT_FOUND; APP_BUSY while it is being made. */
   removeSandbox(id: string): Promise<void>;
+  /** Recovers into a sandbox, looks at the data, removes the sandbox. The job fails with VERIFY_FAILED when a check does. */
+  startVerify(appId: string, request: VerifyRequest, requestedBy: string): Promise<Job>;
 
   /** What the app's retention would remove now. */
   previewRetention(appId: string): Promise<RetentionPreview>;

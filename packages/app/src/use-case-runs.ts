@@ -13,6 +13,7 @@ import type {
   RecoveryPlan,
   RecoveryRequest,
   RecoveryRun,
+  VerifyRequest,
   RestorePlan,
   RestoreRequest,
   RestoreRun,
@@ -25,6 +26,7 @@ import { runCheck } from './repositories/check-job.ts';
 import { previewPrune, runPruneJob, type PruneOptions } from './repositories/prune-job.ts';
 import { planRecovery } from './recovery/plan-recovery.ts';
 import { recoveryResult, runRecovery } from './recovery/run-recovery.ts';
+import { runVerify } from './verify/run-verify.ts';
 import { planRestore } from './restore/plan-restore.ts';
 import { runRestore } from './restore/run-restore.ts';
 import { previewForget, runForget, type ForgetOptions } from './retention/forget.ts';
@@ -178,6 +180,21 @@ export class UseCaseRuns {
       });
       run.setResult(recoveryResult(recovered));
       return { snapshotId: recovered.plan.base.snapshotId, problems: recovered.problems };
+    });
+  }
+
+  async verify(appId: string, request: VerifyRequest, requestedBy: string): Promise<Job> {
+    const { apps, recoveries } = this.#parts;
+    await apps.get(appId);
+    return this.#start({ type: 'verify', appId, requestedBy }, async (run) => {
+      const app = await apps.get(appId);
+      const { baseSnapshotId } = await runVerify(this.#context(run), {
+        app,
+        request,
+        records: recoveries,
+        onResult: run.setResult,
+      });
+      return { snapshotId: baseSnapshotId, problems: [] };
     });
   }
 

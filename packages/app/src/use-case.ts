@@ -12,6 +12,7 @@ import type { LockOwnerOptions, Repository } from '@varve/repository';
  * - host-app: the app's stop command was run; `startCommand` undoes it.
  * - host-database: a PostgreSQL server of this host is stopped, and its data folder may be swapped: when `dataDirectory`
  *   is missing, a folder beside it with `.varve-old-` in its name is the one that was there.
+ * - swapped-data: the data of a container's server is swapped; it goes back before anything older is started.
  */
 export type StoppedThing =
   | {
@@ -28,6 +29,15 @@ export type StoppedThing =
       readonly binDirectory: string;
       /** Options that the server ran with, as pg_ctl keeps them; null for none. */
       readonly serverOptions: string | null;
+    }
+  | {
+      readonly kind: 'swapped-data';
+      readonly component: string;
+      readonly containerId: string;
+      readonly current: string;
+      readonly recovered: string;
+      readonly old: string;
+      readonly how: 'rename' | 'entries';
     };
 
 /** A journal line; `id` is given by the journal and grows with time. */

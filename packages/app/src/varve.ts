@@ -303,6 +303,8 @@ class OpenVarve implements Varve {
 
   startRecovery: Varve['startRecovery'] = (appId, run, requestedBy) => this.#runs.recover(appId, run, requestedBy);
 
+  startVerify: Varve['startVerify'] = (appId, request, requestedBy) => this.#runs.verify(appId, request, requestedBy);
+
   get #sandboxContext(): SandboxContext {
     return { docker: () => this.#parts.docker.get() };
   }

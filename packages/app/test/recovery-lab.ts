@@ -11,6 +11,7 @@ import {
   formatLsn,
   formatUnixMicros,
   lsnFromBigInt,
+  parseLsn,
   parseWalFileName,
   readServerFacts,
   WalReader,
@@ -95,7 +96,7 @@ export async function recoveryLab(options: {
       for (let n = 0; n < count; n++) await writeRow(connection, ledger);
     },
     base: () => fixture.snapshot(app),
-    archive: ({ without = [] } = {}) => archive({ fixture, server, app, without }),
+    archive: ({ without = [] } = {}) => archiveServer({ fixture, server, app, without }),
     [Symbol.asyncDispose]: async () => {
       await server[Symbol.asyncDispose]();
       await fixture[Symbol.asyncDispose]();
@@ -122,55 +123,57 @@ async function writeRow(connection: PgConnection, ledger: Acknowledged[]): Promi
   ledger.push({ id, micros: Math.round(Number(micros)), lsn: lsn ?? '' });
 }
 
-interface Archiving {
+export interface Archiving {
   readonly fixture: RunFixture;
-  readonly server: PostgresServer;
   readonly app: App;
+  readonly component: string;
+  /** The server's `pg_wal`. */
+  readonly folder: string;
+  readonly segmentBytes: number;
+  readonly systemId: string;
+  readonly version: string;
+  readonly flushLsn: Lsn;
   readonly without: readonly string[];
 }
 
-/** Blocks of whatever segments there are now; earlier ones are replaced by longer ones of the same beginning. */
-async function archive({ fixture, server, app, without }: Archiving): Promise<void> {
-  await using connection = await connect(server, 'postgres');
-  const facts = await readServerFacts(connection);
+async function archiveServer(
+  input: Pick<Archiving, 'fixture' | 'app' | 'without'> & { readonly server: PostgresServer },
+): Promise<void> {
+  await using connection = await connect(input.server, 'postgres');
+  const { systemId, version } = await readServerFacts(connection);
   const [flushed] = await connection.query('SELECT pg_current_wal_flush_lsn()');
-  const flushLsn = BigInt(
-    `0x${(flushed?.rows[0]?.[0] ?? '0/0')
-      .split('/')
-      .map((part) => part.padStart(8, '0'))
-      .join('')}`,
-  );
-  const folder = join(server.dataDir, 'pg_wal');
+  const folder = join(input.server.dataDir, 'pg_wal');
+  const flushLsn = parseLsn(flushed?.rows[0]?.[0] ?? '0/0');
+  await archiveWal({ ...input, component: 'db', folder, segmentBytes: mebibyte, systemId, version, flushLsn });
+}
+
+/** Blocks of whatever segments there are now; earlier ones are replaced by longer ones of the same beginning. */
+export async function archiveWal(input: Archiving): Promise<void> {
+  const { folder, segmentBytes, flushLsn, without } = input;
   const names = (await readdir(folder)).sort();
   const histories = new Map<number, Uint8Array>();
   for (const name of names) {
-    const parsed = parseWalFileName(name, mebibyte);
+    const parsed = parseWalFileName(name, segmentBytes);
     if (parsed?.kind === 'history') histories.set(parsed.timeline, await readFile(join(folder, name)));
   }
-  for (const timeline of new Set(names.flatMap((name) => timelineOf(name)))) {
+  const timelines = new Set(
+    names.flatMap((name) => {
+      const parsed = parseWalFileName(name, segmentBytes);
+      return parsed?.kind === 'segment' ? [parsed.timeline] : [];
+    }),
+  );
+  for (const timeline of timelines) {
     let run: { name: string; startLsn: Lsn; bytes: number }[] = [];
     const flush = async (): Promise<void> => {
-      if (run.length > 0)
-        await store({
-          fixture,
-          app,
-          folder,
-          timeline,
-          run,
-          histories,
-          systemId: facts.systemId,
-          version: facts.version,
-        });
+      if (run.length > 0) await store({ ...input, timeline, run, histories });
       run = [];
     };
     for (const name of names) {
-      const parsed = parseWalFileName(name, mebibyte);
+      const parsed = parseWalFileName(name, segmentBytes);
       if (parsed?.kind !== 'segment' || parsed.isPartial || parsed.timeline !== timeline) continue;
-      const isMissing = without.includes(name);
-      const bytes = Number(
-        flushLsn - parsed.startLsn < BigInt(mebibyte) ? flushLsn - parsed.startLsn : BigInt(mebibyte),
-      );
-      if (isMissing || bytes <= 0) {
+      const left = flushLsn - parsed.startLsn;
+      const bytes = left < BigInt(segmentBytes) ? Number(left) : segmentBytes;
+      if (without.includes(name) || bytes <= 0) {
         await flush();
         continue;
       }
@@ -180,20 +183,10 @@ async function archive({ fixture, server, app, without }: Archiving): Promise<vo
   }
 }
 
-function timelineOf(name: string): number[] {
-  const parsed = parseWalFileName(name, mebibyte);
-  return parsed?.kind === 'segment' ? [parsed.timeline] : [];
-}
-
-interface Stretch {
-  readonly fixture: RunFixture;
-  readonly app: App;
-  readonly folder: string;
+interface Stretch extends Archiving {
   readonly timeline: number;
   readonly run: readonly { readonly name: string; readonly startLsn: Lsn; readonly bytes: number }[];
   readonly histories: ReadonlyMap<number, Uint8Array>;
-  readonly systemId: string;
-  readonly version: string;
 }
 
 async function store(stretch: Stretch): Promise<void> {
@@ -232,10 +225,10 @@ async function store(stretch: Stretch): Promise<void> {
     formatVersion: 1,
     varveVersion: '0.0.0',
     appId: app.id,
-    component: 'db',
+    component: stretch.component,
     systemId: stretch.systemId,
     serverVersion: stretch.version,
-    segmentBytes: mebibyte,
+    segmentBytes: stretch.segmentBytes,
     timeline,
     startLsn: formatLsn(first.startLsn),
     endLsn: end,

@@ -23,6 +23,7 @@ import { addSettingsCommands } from './commands/settings/index.ts';
 import { addSnapshotCommand } from './commands/snapshot.ts';
 import { addSnapshotsCommand } from './commands/snapshots.ts';
 import { addTimelineCommand } from './commands/timeline.ts';
+import { addVerifyCommand } from './commands/verify.ts';
 import { addWalCommands } from './commands/wal/index.ts';
 import { addNamed, type AddCommand, type Register } from './command.ts';
 import type { Io } from './io.ts';
@@ -45,6 +46,7 @@ const commands: Readonly<Record<string, AddCommand>> = {
   point: addPointCommand,
   restore: addRestoreCommand,
   sandbox: addSandboxCommands,
+  verify: addVerifyCommand,
   forget: addForgetCommand,
   prune: addPruneCommand,
   check: addCheckCommand,

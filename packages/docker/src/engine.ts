@@ -30,6 +30,12 @@ import {
   type RunHelperOptions,
 } from './helper-container.ts';
 import {
+  createServerContainer,
+  removeServerContainer,
+  removeVolume,
+  type ServerContainerOptions,
+} from './server-container.ts';
+import {
   emptyVolume,
   ensureVolume,
   inspectVolume,
@@ -149,6 +155,18 @@ export class DockerEngine {
     } = {},
   ): Promise<number> {
     return removeLeftoverHelpers(this.#connection, options);
+  }
+
+  createServerContainer(options: ServerContainerOptions): Promise<string> {
+    return createServerContainer(this.#connection, options);
+  }
+
+  removeServerContainer(id: string): Promise<void> {
+    return removeServerContainer(this.#connection, id);
+  }
+
+  removeVolume(name: string): Promise<void> {
+    return removeVolume(this.#connection, name);
   }
 
   volumeHostPath(volume: string | ContainerMount, options: ScopeOptions = {}): Promise<string | undefined> {

@@ -13,7 +13,7 @@ export {
   type ServiceDependency,
 } from './container.ts';
 export { appLabel, excludeLabel, type DockerProject } from './discovery.ts';
-export { helperLabel } from './labels.ts';
+export { helperLabel, serverLabel } from './labels.ts';
 export { detectPostgres, isOdoo, mountHolding, type PostgresService } from './database-detection.ts';
 export { startOrder, stopOrder, type DependencyOrder } from './dependency-order.ts';
 export type { LogOptions, StopOptions } from './control.ts';

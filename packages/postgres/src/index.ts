@@ -133,4 +133,6 @@ export {
   tablespaceVersionFolder,
   type LinkedTablespace,
 } from './volume-backup/data-folder.ts';
+export { findBadPage } from './volume-backup/page-check.ts';
+export { dataPageBytes } from './volume-backup/page-checksum.ts';
 export { pageCheckModule } from './volume-backup/page-check-module.ts';

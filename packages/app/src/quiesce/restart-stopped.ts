@@ -2,9 +2,12 @@
 // what is really there before it acts, so it may be repeated. No cancellation reaches it.
 
 import { isAppError, messageOf } from '@varve/base';
+import { undoSwap } from '../recovery/data-swap.ts';
 import { startHostDatabase } from '../components/database/host-database.ts';
 import type { Problem, RestartContext, StoppedRecord, StoppedThing } from '../use-case.ts';
 import { runCommand } from './run-command.ts';
+
+const databaseStopS = 120;
 
 /** See the type RestartStopped: never throws, newest first, clears what is done. */
 export async function restartStopped(
@@ -21,6 +24,8 @@ export async function restartStopped(
       const problem = { path: nameOf(thing), message: `could not be started again: ${messageOf(error)}` };
       problems.push(problem);
       context.log('error', `${problem.path} ${problem.message}`);
+      // A server that is started without its data would make itself new one.
+      if (thing.kind === 'swapped-data') break;
     }
   }
   return problems;
@@ -36,6 +41,13 @@ async function restart(context: RestartContext, thing: StoppedThing): Promise<Pr
   if (thing.kind === 'host-app') {
     context.log('info', `Running the start command of ${thing.appId}.`);
     await runCommand(thing.startCommand);
+    return null;
+  }
+  if (thing.kind === 'swapped-data') {
+    context.log('info', `Putting the data of ${thing.component} back in its place.`);
+    // Cut off after its start it runs on the new data.
+    await (await context.docker()).stop(thing.containerId, { timeoutS: databaseStopS });
+    await undoSwap(thing);
     return null;
   }
   context.log('info', `Starting the PostgreSQL server of ${thing.dataDirectory}.`);

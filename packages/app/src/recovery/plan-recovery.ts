@@ -7,10 +7,13 @@ import { AppError, formatBytes } from '@varve/base';
 import type { App, DatabaseComponent, RecoveryPlan, RecoveryRequest } from '@varve/contract';
 import { formatLsn, formatUnixMicros, parseLsn, type Lsn } from '@varve/postgres';
 import type { Repository } from '@varve/repository';
+import { projectOf } from '../components/docker-project.ts';
 import { readManifest } from '../snapshot/describe-snapshot.ts';
 import type { RunContext } from '../use-case.ts';
 import { chooseRecovery, type RecoveryChoice } from './choose-recovery.ts';
-import { checkInPlace, inPlaceSteps, type InPlace } from './in-place.ts';
+import { dockerSite, hasOtherImage } from './docker-site.ts';
+import { dockerSteps, type DockerInPlace } from './in-place-docker.ts';
+import { checkHostPlace, hostSteps, type HostInPlace } from './in-place-host.ts';
 import { readRecoveryLog, type RecoveryLog } from './recovery-log.ts';
 import { hostSite, type RecoverySite } from './recovery-site.ts';
 
@@ -34,7 +37,9 @@ export interface RecoveryScope {
   readonly log: RecoveryLog;
   readonly choice: RecoveryChoice;
   readonly site: RecoverySite;
-  readonly inPlace: InPlace | null;
+  readonly inPlace: HostInPlace | DockerInPlace | null;
+  /** The container runs another image than when the backup was made. */
+  readonly hasOtherImage: boolean;
 }
 
 /** RECOVERY_UNREACHABLE, RECOVERY_POINT_AMBIGUOUS, RESTORE_TARGET_INVALID. */
@@ -61,13 +66,34 @@ export async function planWithScope(
     signal,
   });
   refuseTablespaces(choice);
-  const { destination } = request;
-  const { serverVersion } = choice.base.saved;
-  const site = await hostSite({ component, serverVersion, destination });
-  const inPlace =
-    destination.type === 'in-place' ? await checkInPlace(context, { app, component, repository, choice }) : null;
-  const scope = { app, component, repository, log, choice, site, inPlace };
+  const found = { app, component, repository, log, choice };
+  const scope = { ...found, ...(await siteOf(context, { ...found, request })) };
   return { plan: await planOf(scope, request), scope };
+}
+
+type Sited = Pick<RecoveryScope, 'site' | 'inPlace' | 'hasOtherImage'>;
+type Unsited = Omit<RecoveryScope, keyof Sited> & { readonly request: RecoveryRequest };
+
+/** Where it is recovered, and what place it takes. */
+async function siteOf(context: RunContext, input: Unsited): Promise<Sited> {
+  const { app, component, repository, choice, request } = input;
+  const { destination } = request;
+  const { signal } = context;
+  const isInPlace = destination.type === 'in-place';
+  if (component.source.type === 'url') {
+    const { serverVersion } = choice.base.saved;
+    const site = await hostSite({ component, serverVersion, destination });
+    return { site, inPlace: isInPlace ? await checkHostPlace(context, input) : null, hasOtherImage: false };
+  }
+  const project = await projectOf(context, app);
+  if (project === null) throw new AppError('INTERNAL', `${app.id} has a database in a container and no containers.`);
+  const site = await dockerSite({ component, project, repository, choice, destination, signal });
+  const { data } = site;
+  return {
+    site,
+    inPlace: isInPlace && data !== null ? { type: 'docker', app, component, project, data } : null,
+    hasOtherImage: data !== null && hasOtherImage(data.container, choice),
+  };
 }
 
 /** The one that was named, or the only one. */
@@ -176,7 +202,7 @@ async function planOf(scope: RecoveryScope, request: RecoveryRequest): Promise<R
       { type: 'replay-wal', fromLsn, toLsn, segments: needed.length, bytes: walBytes },
       { type: request.whenReached },
       ...(request.destination.type === 'sandbox' ? [] : [{ type: 'shut-down' as const }]),
-      ...(inPlace === null ? [] : inPlaceSteps(scope.app, inPlace)),
+      ...(inPlace === null ? [] : inPlace.type === 'host' ? hostSteps(app, inPlace) : dockerSteps(inPlace)),
     ],
     warnings: await warningsOf(scope, request, bytes),
   };
@@ -235,6 +261,14 @@ async function warningsOf(scope: RecoveryScope, request: RecoveryRequest, bytes:
       code: 'other-version',
       subject: component.name,
       message: `The database was saved from PostgreSQL ${serverVersion} and is recovered with ${site.programsVersion}.`,
+    });
+  }
+  if (scope.hasOtherImage) {
+    warnings.push({
+      code: 'other-image',
+      subject: component.name,
+      message:
+        'The container has another image than when the base backup was made. Where its C library sorts texts in another way, indexes on texts have to be built anew (REINDEX).',
     });
   }
   if (site.spaceFolder !== null) {

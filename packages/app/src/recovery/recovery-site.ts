@@ -33,6 +33,10 @@ export interface OpenSite {
   readonly place: RecoveryPlace;
   readonly server: RecoveryServer;
   readonly listen: { readonly addresses: string; readonly port: number; readonly hba: string } | undefined;
+  /** On loopback of this host; null for none. */
+  readonly publishedPort: number | null;
+  /** The folder, as the record keeps it. */
+  readonly folder: string;
 }
 
 interface HostSiteInput {
@@ -69,6 +73,8 @@ export async function hostSite({ component, serverVersion, destination }: HostSi
       return {
         place,
         server: hostRecoveryServer(place, binDirectory, { signal }),
+        folder: record.place.folder,
+        publishedPort: port,
         listen: port === null ? undefined : { addresses: '127.0.0.1', port, hba: localHba },
       };
     },

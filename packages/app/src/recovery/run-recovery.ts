@@ -9,7 +9,8 @@ import { finishDataFolder, formatLsn, formatUnixMicros, readPgControl } from '@v
 import { lockRepository } from '@varve/repository';
 import type { Problem, RunContext } from '../use-case.ts';
 import type { RecoveredState } from './follow-recovery.ts';
-import { swapIn } from './in-place.ts';
+import { swapInContainer } from './in-place-docker.ts';
+import { swapInOnHost } from './in-place-host.ts';
 import { planWithScope, type PlanRecoveryInput, type RecoveryScope } from './plan-recovery.ts';
 import { recoverCluster } from './recover-cluster.ts';
 import { newRecoveryId } from './recovery-place.ts';
@@ -94,11 +95,12 @@ type RecoverInput = RunRecoveryInput & { readonly plan: RecoveryPlan; readonly s
 
 async function recover(context: RunContext, input: RecoverInput): Promise<Omit<RecoveredDatabase, 'plan' | 'seconds'>> {
   const { records, scope, request } = input;
-  const record = await newRecord(context, input);
+  let record = await newRecord(context, input);
   await records.put(record);
   let isKept = false;
   try {
     const open = await scope.site.open(record.id, record, context.signal);
+    record = { ...record, place: { ...record.place, folder: open.folder } };
     const state = await recoverCluster({
       context,
       repository: scope.repository,
@@ -170,9 +172,9 @@ function madeOf(
   state: RecoveredState,
   { whenReached }: RecoveryRequest,
 ): Pick<RecoveryRecord, 'stoppedAt' | 'connection' | 'isPaused' | 'users'> {
-  const { listen, place } = open;
+  const { publishedPort, place } = open;
   const container = record.place.type === 'docker' ? record.place.container : null;
-  const address = listen === undefined ? `-h ${place.socketThere}` : `-h 127.0.0.1 -p ${listen.port}`;
+  const address = publishedPort === null ? `-h ${place.socketThere}` : `-h 127.0.0.1 -p ${publishedPort}`;
   const psql = `psql ${address} -U ${state.user} -d postgres`;
   return {
     stoppedAt: {
@@ -181,9 +183,9 @@ function madeOf(
       lastCommitAt: state.lastCommitMicros === null ? null : formatUnixMicros(state.lastCommitMicros),
     },
     connection: {
-      host: listen === undefined ? null : '127.0.0.1',
-      port: listen?.port ?? null,
-      socketFolder: place.socketThere,
+      host: publishedPort === null ? null : '127.0.0.1',
+      port: publishedPort,
+      socketFolder: place.socketHere,
       user: state.user,
       command:
         container === null
@@ -199,7 +201,7 @@ function madeOf(
 async function takePlace(
   context: RunContext,
   { app, request, scope }: RecoverInput,
-  { open }: { readonly record: RecoveryRecord; readonly open: OpenSite; readonly state: RecoveredState },
+  { record, open }: { readonly record: RecoveryRecord; readonly open: OpenSite; readonly state: RecoveredState },
 ): Promise<Pick<RecoveredDatabase, 'sandbox' | 'folder' | 'problems'>> {
   throwIfAborted(context.signal);
   const { place, server } = open;
@@ -213,7 +215,11 @@ async function takePlace(
   if (!(await readPgControl(data)).isShutDown)
     throw new AppError('RECOVERY_FAILED', 'The recovered server did not shut down cleanly.');
   if (scope.inPlace !== null) {
-    const problems = await swapIn(context, { app, inPlace: scope.inPlace, recovered: data });
+    const { inPlace } = scope;
+    const problems =
+      inPlace.type === 'host'
+        ? await swapInOnHost(context, { app, inPlace, recovered: data })
+        : await swapInContainer(context, { inPlace, recovered: data, id: record.id });
     return { sandbox: null, folder: null, problems };
   }
   const folder = request.destination.type === 'folder' ? request.destination.path.replace(/\/+$/, '') : dirname(data);

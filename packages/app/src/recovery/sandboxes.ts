@@ -2,12 +2,14 @@
 
 import { AppError, isAppError, messageOf } from '@varve/base';
 import type { Sandbox } from '@varve/contract';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isThere } from '../components/code/checkout.ts';
 import type { RunContext } from '../use-case.ts';
-import { shortSocketFolder } from './recovery-place.ts';
+import { shortSocketFolder, socketLink } from './recovery-place.ts';
 import type { RecoveryRecord, RecoveryRecords } from './recovery-records.ts';
 import { hostRecoveryServer, placeNames, type RecoveryPlace, type RecoveryServer } from './recovery-server.ts';
+import { containerServer, dockerPlace } from './docker-site.ts';
 import { removeHostRecovery } from './recovery-site.ts';
 
 export type SandboxContext = Pick<RunContext, 'docker'>;
@@ -42,19 +44,26 @@ async function isRunningNow(record: RecoveryRecord, context: SandboxContext): Pr
   }
 }
 
-/** Undefined when its folder is gone. */
-async function serverOf(
+/** Its server, and where it is; undefined when its folder is gone. */
+export async function serverOf(
   record: RecoveryRecord,
-  _context: SandboxContext,
+  context: SandboxContext,
 ): Promise<{ readonly place: RecoveryPlace; readonly server: RecoveryServer } | undefined> {
-  if (record.place.type !== 'host') return undefined;
+  const owner = record.owner ?? undefined;
+  if (record.place.type === 'docker') {
+    const { container, volume } = record.place;
+    if (volume === null) return undefined;
+    const docker = await context.docker();
+    const place = await dockerPlace(docker, { id: record.id, volume, owner });
+    return place && { place, server: containerServer(docker, container, { place, users: record.users }) };
+  }
   const { folder, binDirectory } = record.place;
   if (!(await isThere(join(folder, placeNames.data)))) return undefined;
   const socket = await shortSocketFolder(join(folder, placeNames.socket), record.id);
   const place = {
     here: folder,
     there: folder,
-    owner: record.owner ?? undefined,
+    owner,
     socketHere: socket,
     socketThere: socket,
   };
@@ -91,8 +100,14 @@ export async function removeSandbox(
 }
 
 /** By what was written down alone. Idempotent. */
-export async function removeRecovery(record: RecoveryRecord, _context: SandboxContext): Promise<void> {
-  await removeHostRecovery(record);
+export async function removeRecovery(record: RecoveryRecord, context: SandboxContext): Promise<void> {
+  const { place } = record;
+  if (place.type === 'host') return removeHostRecovery(record);
+  const docker = await context.docker();
+  await docker.removeServerContainer(place.container);
+  if (place.volume !== null) await docker.removeVolume(place.volume);
+  else if (place.folder !== null) await rm(place.folder, { recursive: true, force: true, maxRetries: 3 });
+  await rm(socketLink(record.id), { force: true });
 }
 
 /** Removes what interrupted jobs left; what cannot be removed stays written down, and is in the answer. */

@@ -1,7 +1,13 @@
 // Recovery to a point in time: first the plan, then its run; and the sandboxes that came of it.
 
 import { z } from '@hono/zod-openapi';
-import { recoveryPlanSchema, recoveryRequestSchema, recoveryRunSchema, sandboxSchema } from '@varve/contract';
+import {
+  recoveryPlanSchema,
+  recoveryRequestSchema,
+  recoveryRunSchema,
+  sandboxSchema,
+  verifyRequestSchema,
+} from '@varve/contract';
 import { userOf, type Api, type ServerContext } from '../context.ts';
 import { acceptedJob, appParams, describeRoute, done, jsonAnswer, jsonBody } from './route.ts';
 
@@ -52,6 +58,15 @@ const removeSandbox = describeRoute({
   responses: done,
 });
 
+const runVerify = describeRoute({
+  method: 'post',
+  path: '/api/apps/{id}/proofs',
+  tags,
+  summary: 'Recover a database into a sandbox, look at its data, remove the sandbox; nothing of the app is touched',
+  request: { params: appParams, body: jsonBody(verifyRequestSchema) },
+  responses: acceptedJob,
+});
+
 export function addRecoveryRoutes(api: Api, { varve }: ServerContext): void {
   api.openapi(planRecovery, async (c) =>
     c.json(await varve.planRecovery(c.req.valid('param').id, c.req.valid('json')), 200),
@@ -59,6 +74,10 @@ export function addRecoveryRoutes(api: Api, { varve }: ServerContext): void {
   api.openapi(runRecovery, async (c) => {
     const { id } = c.req.valid('param');
     return c.json(await varve.startRecovery(id, c.req.valid('json'), `user:${userOf(c).name}`), 202);
+  });
+  api.openapi(runVerify, async (c) => {
+    const { id } = c.req.valid('param');
+    return c.json(await varve.startVerify(id, c.req.valid('json'), `user:${userOf(c).name}`), 202);
   });
   api.openapi(listSandboxes, async (c) => c.json(await varve.listSandboxes(), 200));
   api.openapi(promoteSandbox, async (c) => c.json(await varve.promoteSandbox(c.req.valid('param').sandbox), 200));

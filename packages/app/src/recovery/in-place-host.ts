@@ -13,7 +13,8 @@ import type { Problem, RunContext, StoppedRecord } from '../use-case.ts';
 import type { RecoveryChoice } from './choose-recovery.ts';
 
 /** The place that the data goes to. */
-export interface InPlace {
+export interface HostInPlace {
+  readonly type: 'host';
   readonly dataDirectory: string;
   readonly binDirectory: string;
   readonly component: DatabaseComponent;
@@ -27,10 +28,10 @@ interface CheckInput {
 }
 
 /** RESTORE_TARGET_INVALID when the data folder cannot be replaced. Changes nothing. */
-export async function checkInPlace(
+export async function checkHostPlace(
   context: Pick<RunContext, 'signal'>,
   { component, repository, choice }: CheckInput,
-): Promise<InPlace> {
+): Promise<HostInPlace> {
   const { saved, snapshot } = choice.base;
   const binDirectory = await checkBaseTarget({
     saved,
@@ -39,10 +40,10 @@ export async function checkInPlace(
     treeId: snapshot.tree,
     signal: context.signal,
   });
-  return { dataDirectory: component.dataDirectory ?? '', binDirectory, component };
+  return { type: 'host', dataDirectory: component.dataDirectory ?? '', binDirectory, component };
 }
 
-export function inPlaceSteps(app: App, { dataDirectory, component }: InPlace): RecoveryStep[] {
+export function hostSteps(app: App, { dataDirectory, component }: HostInPlace): RecoveryStep[] {
   const { origin } = app;
   const [stop, start] = origin.type === 'host' ? [origin.stopCommand, origin.startCommand] : [];
   return [
@@ -58,9 +59,9 @@ export function inPlaceSteps(app: App, { dataDirectory, component }: InPlace): R
  * Stops the app, swaps, starts. RECOVERY_FAILED when the server does not start on the recovered files; what was there runs
  * again then.
  */
-export async function swapIn(
+export async function swapInOnHost(
   context: RunContext,
-  input: { readonly app: App; readonly inPlace: InPlace; readonly recovered: string },
+  input: { readonly app: App; readonly inPlace: HostInPlace; readonly recovered: string },
 ): Promise<readonly Problem[]> {
   const { app, inPlace, recovered } = input;
   const { component, dataDirectory, binDirectory } = inPlace;
