@@ -44,7 +44,8 @@ export function judgementText(judged: Exclude<Judgement, { state: 'reachable' }>
 export function captureSentence(capture: WalCapture, wording: Wording): Sentence {
   const { t, format, language, now } = wording;
   const problem = capture.commitProblem ?? capture.problem;
-  const reason = problem === null ? '' : language === 'en' ? problem.message : problemTitle(problem.code, t);
+  const said = problem === null ? '' : language === 'en' ? problem.message : problemTitle(problem.code, t);
+  const reason = said.replace(/[.\s]+$/, '');
   const facts = [lagText(capture, wording), slotText(capture, wording)].filter((text) => text !== '');
   const withFacts = (text: string): string => [text, ...facts].join(' · ');
   if (capture.commitProblem !== null)
