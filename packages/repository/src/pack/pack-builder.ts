@@ -187,7 +187,9 @@ export class PackBuilder {
     const needed = this.#size + bytes;
     if (this.#buffer && this.#buffer.length >= needed) return this.#buffer;
     const slack = Math.min(slackBytes, this.packSizeBytes);
-    const capacity = this.#buffer ? Math.max(needed * 1.25, needed + slack) : Math.max(needed, this.packSizeBytes) + slack;
+    const capacity = this.#buffer
+      ? Math.max(needed * 1.25, needed + slack)
+      : Math.max(needed, this.packSizeBytes) + slack;
     const larger = Buffer.from(new ArrayBuffer(Math.ceil(capacity)));
     if (this.#buffer) larger.set(this.#buffer.subarray(0, this.#size));
     this.#buffer = larger;

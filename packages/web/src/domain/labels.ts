@@ -152,6 +152,7 @@ export function warningTitle(
 /** restic's reasons ("daily snapshot", "oldest weekly snapshot") in the reader's language. */
 export function keepReasonText(reason: string, t: Translate): string {
   if (reason.startsWith('safety snapshot')) return t('retention.reason.safety');
+  if (reason === 'needed for the point-in-time window') return t('retention.reason.pointInTime');
   if (reason.startsWith('the only complete')) return t('retention.reason.onlyComplete');
   const match = /^(oldest )?(last|hourly|daily|weekly|monthly|yearly)(?: snapshot)?$/.exec(reason.trim());
   if (match === null) return reason;

@@ -12,6 +12,7 @@ import { ProblemNotice } from '../ui/notice.tsx';
 import { Card, Skeleton } from '../ui/surface.tsx';
 import { AppHeader } from './app/app-header.tsx';
 import { ComponentPanel } from './app/component-panel.tsx';
+import { PointInTime } from './app/point-in-time.tsx';
 import { PolicyPanel } from './app/policy-panel.tsx';
 import { RecentJobs } from './app/recent-jobs.tsx';
 import { SnapshotList } from './app/snapshot-list.tsx';
@@ -65,6 +66,7 @@ function LoadedApp({ overview }: { readonly overview: AppOverview }): ReactNode 
         <ProblemNotice problem={protection.failure} className="mb-6" />
       )}
       <Timeline days={days} selected={dayKey} onSelect={setDayKey} loading={snapshots.isPending || jobs.isPending} />
+      <PointInTime app={app} />
       <div className="mt-6 grid items-start gap-6 lg:grid-cols-[minmax(0,1fr)_20rem]">
         <SnapshotList app={app} query={snapshots} day={day} onShowAll={() => setDayKey(null)} />
         <div className="flex flex-col gap-6">
