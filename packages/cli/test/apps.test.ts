@@ -227,7 +227,7 @@ describe('an app', () => {
     const preview = retentionPreviewSchema.parse(await okJson('forget', 'files', '--dry-run'));
     expect(preview.keep).toHaveLength(1);
     expect(preview.remove.length).toBeGreaterThan(1);
-    expect((await ok('forget', 'files', '--dry-run')).stdout).toMatch(/would be removed, 1 kept\.$/m);
+    expect((await ok('forget', 'files', '--dry-run')).stdout).toMatch(/would be removed, 1 snapshot kept\.$/m);
     expect((await ok('forget', 'files', '--yes')).stdout).toMatch(/^Removed \d snapshots\.$/m);
     expect(await okJson('snapshots', 'files')).toHaveLength(1);
     expect((await ok('forget', 'files', '--yes')).stdout).toContain('Nothing to remove');
