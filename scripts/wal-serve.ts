@@ -1,7 +1,8 @@
 // `node scripts/wal-serve.ts [--segments N]`: how many WAL segments a recovering server gets in a second from a local repository,
 // by its own script, one after the other. The log is that of a real server; no server replays it, so this is the upper bound.
 
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { statSync } from 'node:fs';
 import { mkdir, mkdtemp, open, readdir, rm, stat } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -88,8 +89,9 @@ async function* piecesOf(path: string): AsyncGenerator<Uint8Array> {
 async function serve(repository: Opened, tree: { readonly id: string; readonly names: string[] }): Promise<void> {
   const place = join(folder, 'exchange');
   await mkdir(join(folder, 'pg_wal'));
-  const stored =
-    Number(execFileSync('du', ['-sk', join(folder, 'repository')], { encoding: 'utf8' }).split('\t')[0]) / 1024;
+  const files = await readdir(join(folder, 'repository'), { recursive: true, withFileTypes: true });
+  const sizes = files.filter((file) => file.isFile()).map((file) => statSync(join(file.parentPath, file.name)).size);
+  const stored = sizes.reduce((sum, size) => sum + size, 0) / 1024 ** 2;
   const startedAt = performance.now();
   const cpu = process.cpuUsage();
   await using exchange = await WalExchange.start({
