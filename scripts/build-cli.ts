@@ -37,7 +37,7 @@ export async function buildCli(root: string = projectRoot): Promise<boolean> {
       input: Object.fromEntries([entrySource, ...workers].map((path) => [basename(path, '.ts'), join(root, path)])),
       platform: 'node',
       external: (id) => !bundledPackages.test(id),
-      plugins: [sourcePlaces({ root, fresh, seen })],
+      plugins: [sourcePlaces({ root, fresh, seen }), builtinModules()],
       logLevel: 'silent',
     });
     await build.write({
@@ -89,6 +89,24 @@ function sourcePlaces(options: {
         worker ? `new URL('./${worker}.mjs', import.meta.url)` : `new URL(${source}, import.meta.url).href`,
       );
     },
+  };
+}
+
+/**
+ * Takes what is imported of Node's own modules from the modules themselves: an import statement reads every one of their exports,
+ * and with some of them loads further modules (node:crypto: the whole of WebCrypto).
+ */
+function builtinModules(): Plugin {
+  const statement = /^import (?:([\w$]+)(?:, )?)?(?:\{([^}]*)\})? from "(node:[^"]+)";$/gm;
+  return {
+    name: 'builtin-modules',
+    renderChunk: (code) =>
+      code.replaceAll(statement, (text, whole?: string, names?: string, module?: string) => {
+        if (names !== undefined && /\bdefault\b/.test(names)) return text;
+        const taken = `process.getBuiltinModule("${module}")`;
+        const parts = names === undefined ? '' : `const {${names.replaceAll(' as ', ': ')}} = ${taken};`;
+        return whole === undefined ? parts : `const ${whole} = ${taken};${parts}`;
+      }),
   };
 }
 

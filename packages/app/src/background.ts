@@ -12,7 +12,7 @@ const secondMs = 1000;
 const hourMs = 3_600_000;
 const scheduleIntervalMs = 5 * secondMs;
 const alertIntervalMs = 30 * secondMs;
-const captureIntervalMs = 5 * secondMs;
+const captureIntervalMs = 2 * secondMs;
 const repairIntervalMs = 15 * secondMs;
 /** Things that could not be started (an Engine that is down) are tried again this often. */
 const repairAgainIntervalMs = 5 * 60 * secondMs;
@@ -23,8 +23,9 @@ export function startBackground(options: {
   readonly parts: Installation;
   readonly scheduler: Scheduler;
   readonly maintenance: MaintenanceScheduler;
+  readonly startSnapshot: (appId: string) => Promise<unknown>;
 }): AsyncDisposable {
-  const { parts, scheduler, maintenance } = options;
+  const { parts, scheduler, maintenance, startSnapshot } = options;
   const { logger, monitor } = parts;
   const loops = new AsyncDisposableStack();
   const schedule = loops.use(
@@ -66,7 +67,7 @@ export function startBackground(options: {
     }),
   );
   const captures = loops.use(
-    new CaptureSupervisor({ ...parts, folder: parts.paths.wal, onChange: () => capture.wake() }),
+    new CaptureSupervisor({ ...parts, startSnapshot, folder: parts.paths.wal, onChange: () => capture.wake() }),
   );
   const capture = loops.use(
     new BackgroundLoop({ name: 'WAL capture', intervalMs: captureIntervalMs, logger, turn: () => captures.turn() }),

@@ -8,13 +8,16 @@ import type {
   App,
   AppOverview,
   AppSnapshot,
+  DatabaseChange,
   DiscoveredApp,
   DoctorCheck,
   DownloadFormat,
   Job,
   JobDetails,
+  MadeRestorePoint,
   Maintenance,
   NewApp,
+  NewRestorePoint,
   NewSnapshot,
   Policy,
   PrunePreview,
@@ -143,6 +146,8 @@ export interface Varve extends AsyncDisposable {
   removeApp(appId: string): Promise<void>;
   /** APP_NOT_FOUND, SETTINGS_INVALID for a cron expression or time zone that does not exist. */
   updatePolicy(appId: string, policy: Policy): Promise<App>;
+  /** How a database is saved from its next snapshot on. APP_NOT_FOUND, APP_INVALID. */
+  updateDatabase(appId: string, component: string, change: DatabaseChange): Promise<App>;
 
   /** Newest first. APP_NOT_FOUND. */
   listSnapshots(appId: string): Promise<AppSnapshot[]>;
@@ -150,6 +155,15 @@ export interface Varve extends AsyncDisposable {
   getSnapshot(appId: string, name: string): Promise<SnapshotDetails>;
   /** How the capture of write-ahead log stands, one for each database that has it on; of all apps when none is named. APP_NOT_FOUND. */
   listWalCaptures(appId?: string): Promise<WalCapture[]>;
+  /**
+   * Turns the capture of a database's log on or off, of all databases of the app when none is named. Off drops the slot, now or when
+   * its server answers. APP_NOT_FOUND; APP_INVALID when there is no such database or its server cannot be captured; DATABASE_… when it
+   * cannot be asked.
+   */
+  setWalCapture(
+    appId: string,
+    change: { readonly enabled: boolean; readonly component?: string | undefined },
+  ): Promise<App>;
   /** A folder of a snapshot, folders first. PATH_NOT_FOUND; the errors of `getSnapshot`. */
   listSnapshotFolder(appId: string, name: string, request?: FolderRequest): Promise<SnapshotFolder>;
   /** A file, or a folder as an archive. PATH_NOT_FOUND, REPOSITORY_LOCKED; the errors of `getSnapshot`. */
@@ -162,6 +176,18 @@ export interface Varve extends AsyncDisposable {
    * APP_NOT_FOUND; the storage's errors.
    */
   timeline(appId: string, request?: TimelineRequest): Promise<Timeline>;
+
+  /**
+   * Has a captured database write a named point into its log; it can be recovered to when it is in the repository. WAL_POINT_EXISTS,
+   * SETTINGS_INVALID when no database is captured, USAGE_INVALID when several are and none is named, DATABASE_… .
+   */
+  createRestorePoint(
+    appId: string,
+    point: NewRestorePoint,
+    options?: { readonly signal?: AbortSignal | undefined },
+  ): Promise<MadeRestorePoint>;
+  /** Resolves when the point is in the repository; it waits for as long as nothing is captured. CANCELLED. */
+  waitForRestorePoint(appId: string, point: MadeRestorePoint, options: { readonly signal: AbortSignal }): Promise<void>;
 
   /** Looks and changes nothing. */
   planRestore(appId: string, request: RestoreRequest): Promise<RestorePlan>;

@@ -12,7 +12,7 @@ import {
   type Clock,
   type Logger,
 } from '@varve/base';
-import type { Job } from '@varve/contract';
+import type { App, Job, WalCapture } from '@varve/contract';
 import { removeDeadLocks, type LockOwnerOptions } from '@varve/repository';
 import { AlertMonitor } from './alerts/alert-monitor.ts';
 import { AlertStore } from './alerts/alert-store.ts';
@@ -44,6 +44,7 @@ import { CaptureStore } from './wal-capture/capture-store.ts';
 import { AppTimelines } from './timeline/app-timelines.ts';
 import { FactStore } from './timeline/fact-store.ts';
 import { TimelineFacts } from './timeline/timeline-facts.ts';
+import { listCaptures } from './wal-capture/list-captures.ts';
 
 export interface Installation extends AsyncDisposable {
   readonly paths: DataPaths;
@@ -62,6 +63,8 @@ export interface Installation extends AsyncDisposable {
   readonly jobs: JobStore;
   readonly claims: Claims;
   readonly captures: CaptureStore;
+  /** How the captures of apps stand. */
+  readonly listCaptures: (apps: readonly App[]) => Promise<WalCapture[]>;
   readonly log: JobLog;
   readonly feed: ChangeFeed;
   readonly engine: JobEngine;
@@ -136,6 +139,10 @@ export async function openInstallation(options: OpenVarveOptions): Promise<Insta
     onEnded: (job) => installation.onJobEnded(job),
   });
   opened.defer(() => engine.shutdown());
+  const claims = new Claims({ ...shared, owner: recovery.owner });
+  const captures = new CaptureStore(shared);
+  const listAll: Installation['listCaptures'] = (asked) =>
+    listCaptures({ apps: asked, store: captures, claims, installationId, clock });
   const parts = opened.move();
   const installation: Installation = {
     paths,
@@ -151,13 +158,24 @@ export async function openInstallation(options: OpenVarveOptions): Promise<Insta
     apps,
     snapshots,
     jobs,
-    claims: new Claims({ ...shared, owner: recovery.owner }),
-    captures: new CaptureStore(shared),
+    claims,
+    captures,
+    listCaptures: listAll,
     log,
     feed,
     engine,
     alerts,
-    monitor: new AlertMonitor({ apps, snapshots, jobs, alerts, settings, clock, logger, hostName }),
+    monitor: new AlertMonitor({
+      apps,
+      snapshots,
+      jobs,
+      alerts,
+      settings,
+      clock,
+      logger,
+      hostName,
+      listCaptures: listAll,
+    }),
     repositoryStore,
     pool,
     repositories,

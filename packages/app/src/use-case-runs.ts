@@ -146,6 +146,7 @@ export class UseCaseRuns {
       const { problems } = await runRestore(this.#context(run), {
         ...input,
         fingerprint: request.fingerprint,
+        recoveries: this.#parts.recoveries,
         takeSafetySnapshot: async () => {
           const name = `Before restoring ${input.snapshotId.slice(0, 8)}`;
           const { snapshot } = await this.#take(run, { app, kind: 'pre-restore', name });
@@ -199,9 +200,10 @@ export class UseCaseRuns {
   }
 
   async #forgetOptions(appId: string): Promise<ForgetOptions> {
-    const { apps, pool, snapshots, lockOwner, clock, logger } = this.#parts;
+    const { apps, pool, snapshots, timelineFacts, repositoryStore, lockOwner, clock, logger } = this.#parts;
     const app = await apps.get(appId);
-    return { app, repository: await pool.get(app.repositoryId), snapshots, lockOwner, clock, logger };
+    const repository = await pool.get(app.repositoryId);
+    return { app, repository, snapshots, timelineFacts, repositoryStore, lockOwner, clock, logger };
   }
 
   async previewRetention(appId: string) {
@@ -222,7 +224,8 @@ export class UseCaseRuns {
   async applyRetention(appId: string): Promise<void> {
     if ((await this.#parts.jobs.active()).some(({ job }) => job.appId === null)) return;
     const preview = await this.previewRetention(appId);
-    if (preview.remove.length > 0) await this.forget(appId, preview.fingerprint, scheduleRequester);
+    if (preview.remove.length + preview.removeWal.length > 0)
+      await this.forget(appId, preview.fingerprint, scheduleRequester);
   }
 
   async check(scope: CheckScope, requestedBy: string): Promise<Job> {

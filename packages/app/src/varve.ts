@@ -3,11 +3,13 @@
 
 import type { DatabaseSync } from 'node:sqlite';
 import { randomBytes } from 'node:crypto';
-import { AppError, Secret, cancelledError, isAppError, messageOf } from '@varve/base';
+import { AppError, Secret, cancelledError, isAppError, messageOf, sleep } from '@varve/base';
 import {
   appSchema,
   type App,
   type AppOverview,
+  type DatabaseChange,
+  type DatabaseComponent,
   type Job,
   type NewApp,
   type Policy,
@@ -15,6 +17,7 @@ import {
 } from '@varve/contract';
 import { testLetter } from './alerts/alert-texts.ts';
 import { sendLetter } from './alerts/mailer.ts';
+import { changeDatabase } from './apps/change-database.ts';
 import { protectionOf } from './apps/protection.ts';
 import { openSqlite } from './catalogue/catalogue.ts';
 import { discoverApps } from './discovery/discover-apps.ts';
@@ -33,22 +36,30 @@ import { MaintenanceScheduler } from './schedule/maintenance.ts';
 import { Scheduler } from './schedule/scheduler.ts';
 import { assertUsable } from './settings/settings-store.ts';
 import { listFolder, openDownload } from './snapshot/browse-snapshot.ts';
+import { capturedDatabase, createPoint, isStored, refuseTakenName } from './timeline/create-point.ts';
 import { promoteSandbox, removeSandbox, sandboxOf, type SandboxContext } from './recovery/sandboxes.ts';
 import { scheduleRequester, UseCaseRuns } from './use-case-runs.ts';
 import { varveVersion } from './version.ts';
-import { listCaptures } from './wal-capture/list-captures.ts';
+import { capturedDatabases } from './wal-capture/captured-databases.ts';
+import { refuseUncapturable } from './wal-capture/refuse-uncapturable.ts';
+import { SlotKeeper } from './wal-capture/slot-keeper.ts';
 
 const defaultJobLimit = 50;
 const maxJobLimit = 500;
+/** How often a point that is waited for is looked for in the repository. */
+const pointPollMs = 1000;
+/** A command that removes an app waits so long for the servers of its databases. */
+const slotDropMs = 15_000;
 
 /** Opens an installation; see {@link Varve}. CATALOGUE_UNUSABLE when its data directory cannot be used. */
 export async function openVarve(options: OpenVarveOptions): Promise<Varve> {
   await using opened = new AsyncDisposableStack();
   const parts = opened.use(await openInstallation(options));
   const runs = new UseCaseRuns(parts);
+  const startSnapshot = (appId: string): Promise<Job> => runs.snapshot(appId, { kind: 'scheduled' }, scheduleRequester);
   const scheduler = new Scheduler({
     ...parts,
-    startSnapshot: (appId) => runs.snapshot(appId, { kind: 'scheduled' }, scheduleRequester),
+    startSnapshot,
     applyRetention: (appId) => runs.applyRetention(appId),
   });
   const maintenance = new MaintenanceScheduler({
@@ -58,7 +69,7 @@ export async function openVarve(options: OpenVarveOptions): Promise<Varve> {
   });
   if (parts.catalogue.isNew) await fillNewCatalogue(parts);
   await parts.recover();
-  if (options.runInBackground) opened.use(startBackground({ parts, scheduler, maintenance }));
+  if (options.runInBackground) opened.use(startBackground({ parts, scheduler, maintenance, startSnapshot }));
   return new OpenVarve({
     parts,
     runs,
@@ -141,6 +152,13 @@ class OpenVarve implements Varve {
       });
     }
     await refuseWrongPasswords(planned);
+    await refuseUncapturable({
+      app: planned,
+      components: capturedDatabases(planned).map(({ component }) => component),
+      secrets: { get: async (name) => planned.secrets.find((secret) => secret.name === name)?.value },
+      docker: () => this.#parts.docker.get(),
+      mayBeAway: true,
+    });
     const { id: repositoryId } = await repositories.ensure();
     for (const { name, value } of planned.secrets) await secrets.set(name, value);
     const { secrets: _, ...facts } = planned;
@@ -173,20 +191,37 @@ class OpenVarve implements Varve {
   }
 
   async removeApp(appId: string): Promise<void> {
-    const { apps, secrets, clock } = this.#parts;
+    const { apps, secrets, clock, captures } = this.#parts;
     const app = await apps.get(appId);
     await apps.remove(appId, clock.now());
+    const slots = await captures.slots();
     for (const component of app.components) {
-      if (component.kind === 'database' && component.source.type === 'url') {
-        await secrets.remove(component.source.urlSecret);
-      }
+      if (component.kind !== 'database' || component.source.type !== 'url') continue;
+      const hasSlot = slots.some((slot) => slot.app.id === appId && slot.component === component.name);
+      // Wanted until the slot is dropped, which then takes it along.
+      if (!hasSlot) await secrets.remove(component.source.urlSecret);
     }
+    await this.#dropSlots();
+  }
+
+  /** In the background it is done anyway; what does not succeed now is done by the next server. */
+  async #dropSlots(): Promise<void> {
+    if (this.#isBackground) return;
+    const keeper = new SlotKeeper({ ...this.#parts, folder: this.#parts.paths.wal });
+    await keeper.turn(AbortSignal.timeout(slotDropMs));
   }
 
   async updatePolicy(appId: string, policy: Policy): Promise<App> {
     const { apps, clock } = this.#parts;
     assertCronRule(policy.schedule, clock.now());
     const app = { ...(await apps.get(appId)), policy };
+    await apps.update(app);
+    return app;
+  }
+
+  async updateDatabase(appId: string, component: string, change: DatabaseChange): Promise<App> {
+    const { apps } = this.#parts;
+    const app = changeDatabase(await apps.get(appId), component, change);
     await apps.update(app);
     return app;
   }
@@ -203,10 +238,33 @@ class OpenVarve implements Varve {
     return { snapshot, manifest: await this.#runs.manifest(await pool.get(app.repositoryId), snapshot.id) };
   }
 
+  async setWalCapture(appId: string, change: { readonly enabled: boolean; readonly component?: string | undefined }) {
+    const { apps, secrets, docker } = this.#parts;
+    const { enabled, component } = change;
+    const app = await apps.get(appId);
+    const changed = app.components.filter(
+      (one) => one.kind === 'database' && (component === undefined || one.name === component),
+    );
+    if (changed.length === 0) {
+      const what = component === undefined ? 'no database' : `no database “${component}”`;
+      throw new AppError('APP_INVALID', `The app ${appId} has ${what}.`, { context: { appId, component } });
+    }
+    if (enabled) {
+      const components = changed.filter((one) => one.kind === 'database' && one.wal !== true) as DatabaseComponent[];
+      await refuseUncapturable({ app, components, secrets, docker: () => docker.get(), mayBeAway: false });
+    }
+    const now = structuredClone(app);
+    for (const one of now.components) {
+      if (one.kind === 'database' && changed.some(({ name }) => name === one.name)) one.wal = enabled;
+    }
+    await apps.update(now);
+    if (!enabled) await this.#dropSlots();
+    return now;
+  }
+
   async listWalCaptures(appId?: string) {
-    const { apps, captures, claims, installationId, clock } = this.#parts;
-    const asked = appId === undefined ? await apps.list() : [await apps.get(appId)];
-    return listCaptures({ apps: asked, store: captures, claims, installationId, clock });
+    const { apps, listCaptures } = this.#parts;
+    return listCaptures(appId === undefined ? await apps.list() : [await apps.get(appId)]);
   }
 
   listSnapshotFolder: Varve['listSnapshotFolder'] = async (appId, name, request = {}) =>
@@ -229,6 +287,19 @@ class OpenVarve implements Varve {
     const { apps, pool, timelines } = this.#parts;
     const app = await apps.get(appId);
     return timelines.read(app, await pool.get(app.repositoryId), request);
+  };
+
+  createRestorePoint: Varve['createRestorePoint'] = async (appId, point, { signal } = {}) => {
+    const { apps, docker, secrets } = this.#parts;
+    const app = await apps.get(appId);
+    const component = capturedDatabase(app, point.component);
+    refuseTakenName(await this.timeline(appId, { signal }), { component: component.name, name: point.name });
+    const context = { docker: () => docker.get(), secrets, signal: signal ?? new AbortController().signal };
+    return createPoint(context, { app, component, name: point.name });
+  };
+
+  waitForRestorePoint: Varve['waitForRestorePoint'] = async (appId, point, { signal }) => {
+    while (!isStored(await this.timeline(appId, { fresh: true, signal }), point)) await sleep(pointPollMs, { signal });
   };
 
   planRestore: Varve['planRestore'] = (appId, request) =>

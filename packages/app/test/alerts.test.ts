@@ -18,7 +18,13 @@ async function startMonitor(sink?: MailSink, settings: Partial<EmailSettings> = 
   const clock = new FakeClock('2026-01-01T00:00:00Z');
   const engine = await startEngine({ clock });
   const alerts = new AlertStore(engine);
-  const monitor = new AlertMonitor({ ...engine, alerts, logger: silentLogger, hostName: 'srv1' });
+  const monitor = new AlertMonitor({
+    ...engine,
+    alerts,
+    logger: silentLogger,
+    hostName: 'srv1',
+    listCaptures: async () => [],
+  });
   if (sink) {
     await engine.settings.update({
       email: {

@@ -48,9 +48,10 @@ export async function startRestored(
   fixture: RunFixture,
   server: PostgresServer,
   folder: string,
+  { isThere = false }: { readonly isThere?: boolean } = {},
 ): Promise<{ readonly dataDir: string; readonly port: number; stop(): Promise<void> }> {
   const target = join(fixture.folder, folder);
-  await runRestic(fixture, ['restore', 'latest', '--target', target]);
+  if (!isThere) await runRestic(fixture, ['restore', 'latest', '--target', target]);
   for (const path of [target, join(target, 'databases'), join(target, 'databases/db')]) await chmod(path, 0o755);
   const dataDir = join(target, 'databases/db/base');
   const port = server.port + 1;

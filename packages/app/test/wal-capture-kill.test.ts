@@ -20,7 +20,7 @@ import { addCapturedApp, connect, query, reachCommit, readArchive, withRepositor
 import { temporaryFolder } from './engine-fixture.ts';
 
 const script = join(import.meta.dirname, 'processes', 'capture.ts');
-const rounds = Number(process.env['VARVE_TEST_KILLS'] ?? 5);
+const rounds = Number(process.env['VARVE_TEST_KILLS'] ?? 3);
 const binaries = await findPostgresBinaries();
 const tested = process.env['VARVE_TEST_POSTGRES'] === undefined ? binaries.slice(0, 1) : binaries;
 
@@ -30,10 +30,10 @@ function keepLedger(server: PostgresServer): {
   readonly stop: () => Promise<void>;
 } {
   const entries = new Map<number, Lsn>();
-  const stopping = new AbortController();
+  const stop = new AbortController();
   const done = (async () => {
     await using connection = await connect(server);
-    while (!stopping.signal.aborted) {
+    while (!stop.signal.aborted) {
       const results = await connection.query(
         'begin; insert into ledger select txid_current(), repeat(md5(random()::text), 60) from generate_series(1, 10); commit; select max(xid), pg_current_wal_flush_lsn() from ledger',
       );
@@ -44,7 +44,7 @@ function keepLedger(server: PostgresServer): {
   return {
     entries,
     stop: () => {
-      stopping.abort();
+      stop.abort();
       return done;
     },
   };

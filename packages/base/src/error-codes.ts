@@ -57,6 +57,7 @@ export const errorCodes = {
   DATABASE_AUTH_FAILED: { exit: 8, http: 502 },
   DATABASE_DENIED: { exit: 8, http: 502 },
   DATABASE_DUMP_FAILED: { exit: 8, http: 502 },
+  DATABASE_BACKUP_MISMATCH: { exit: 8, http: 502 },
   DATABASE_RESTORE_FAILED: { exit: 8, http: 502 },
   DATABASE_TOOL_MISSING: { exit: 8, http: 502 },
   DATABASE_PROTOCOL: { exit: 8, http: 502 },
@@ -64,6 +65,7 @@ export const errorCodes = {
   WAL_SLOT_UNUSABLE: { exit: 8, http: 409 },
   WAL_GAP: { exit: 8, http: 409 },
   WAL_DIVERGED: { exit: 8, http: 409 },
+  WAL_POINT_EXISTS: { exit: 2, http: 409 },
   WAL_INVALID: { exit: 6, http: 422 },
   WAL_SPOOL_FAILED: { exit: 8, http: 500 },
 

@@ -3,7 +3,6 @@
 // are there: the same files with the same facts (size, times, inode), or, where the facts differ (a copy of the folder), with
 // the same content. In every other case the sources run as they are. Loaded before everything else: few imports.
 
-import { hash } from 'node:crypto';
 import { lstatSync, readFileSync, realpathSync, renameSync, writeFileSync } from 'node:fs';
 import { join, sep } from 'node:path';
 
@@ -21,7 +20,7 @@ export interface BundleManifest {
 }
 
 /** To be raised when the manifest or what is made of the sources changes. */
-export const bundleVersion = 1;
+export const bundleVersion = 2;
 const manifestName = 'manifest.json';
 
 /** Where bundles of a project are. */
@@ -37,6 +36,8 @@ export function factsOf(path: string): string {
 
 /** A hash of the names and contents of files. */
 export function contentOf(root: string, paths: readonly string[]): string {
+  // An import would load more than is needed, at every start.
+  const { hash } = process.getBuiltinModule('node:crypto');
   const hashes = paths.map((path) => `${path} ${hash('sha256', readFileSync(join(root, path)), 'hex')}\n`);
   return hash('sha256', hashes.join(''), 'hex');
 }

@@ -12,6 +12,7 @@ import { addDownloadCommand } from './commands/download.ts';
 import { addForgetCommand } from './commands/forget.ts';
 import { addJobsCommand } from './commands/jobs.ts';
 import { addLsCommand } from './commands/ls.ts';
+import { addPointCommand } from './commands/point.ts';
 import { addPruneCommand } from './commands/prune.ts';
 import { addRecoveryKitCommand } from './commands/recovery-kit.ts';
 import { addRepoCommands } from './commands/repo/index.ts';
@@ -21,6 +22,7 @@ import { addServerCommand } from './commands/server.ts';
 import { addSettingsCommands } from './commands/settings/index.ts';
 import { addSnapshotCommand } from './commands/snapshot.ts';
 import { addSnapshotsCommand } from './commands/snapshots.ts';
+import { addTimelineCommand } from './commands/timeline.ts';
 import { addVerifyCommand } from './commands/verify.ts';
 import { addWalCommands } from './commands/wal/index.ts';
 import { addNamed, type AddCommand, type Register } from './command.ts';
@@ -40,6 +42,8 @@ const commands: Readonly<Record<string, AddCommand>> = {
   snapshots: addSnapshotsCommand,
   ls: addLsCommand,
   download: addDownloadCommand,
+  timeline: addTimelineCommand,
+  point: addPointCommand,
   restore: addRestoreCommand,
   sandbox: addSandboxCommands,
   verify: addVerifyCommand,

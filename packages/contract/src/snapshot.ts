@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { manifestSchema, snapshotKindSchema } from './manifest.ts';
+import { componentNameSchema } from './app.ts';
 import { appIdSchema, bytesSchema, labelSchema, snapshotIdSchema, timeSchema } from './primitives.ts';
 
 export const appSnapshotSchema = z
@@ -43,6 +44,18 @@ export const retentionPreviewSchema = z
   .strictObject({
     keep: z.array(z.strictObject({ snapshot: appSnapshotSchema, reasons: z.array(z.string()) })),
     remove: z.array(appSnapshotSchema),
+    /** Write-ahead log that is older than the point-in-time window and that no base backup of it needs; by database. */
+    removeWal: z.array(
+      z.strictObject({
+        component: componentNameSchema,
+        blocks: z.number().int().nonnegative(),
+        /** Of log, before compression. */
+        bytes: bytesSchema,
+        /** First and last commit; null when there is none in it. */
+        fromAt: timeSchema.nullable(),
+        toAt: timeSchema.nullable(),
+      }),
+    ),
     /** Stays the same while nothing changed; sent back to run exactly this plan. */
     fingerprint: z.string(),
   })

@@ -45,7 +45,20 @@ export const alertSchema = z
   .strictObject({
     id: z.string(),
     appId: appIdSchema.nullable(),
-    code: z.enum(['job-failed', 'no-backup', 'backup-late', 'snapshot-partial']),
+    code: z.enum([
+      'job-failed',
+      'no-backup',
+      'backup-late',
+      'snapshot-partial',
+      /** The write-ahead log of a database is not captured. */
+      'wal-stopped',
+      /** It is captured, but the repository is far behind. */
+      'wal-lag',
+      /** Log is missing, and there is no base backup behind it yet. */
+      'wal-gap',
+      /** What the server keeps for the capture fills its disk, or is about to be removed. */
+      'wal-slot',
+    ]),
     message: z.string(),
     openedAt: timeSchema,
     closedAt: timeSchema.nullable(),

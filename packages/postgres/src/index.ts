@@ -35,6 +35,8 @@ export {
   type RestoredDatabase,
 } from './logical/restore-database.ts';
 export { baseBackup, type BaseBackupOptions, type BaseBackupPart } from './base-backup/base-backup.ts';
+export { BackupProof } from './base-backup/backup-proof.ts';
+export { parseBackupManifest, type BackupManifest, type ManifestFile } from './base-backup/backup-manifest.ts';
 export type { BackupTablespace } from './base-backup/backup-stream.ts';
 export {
   summarizeWal,

@@ -87,9 +87,8 @@ export async function createRepository(options: CreateRepositoryOptions): Promis
  */
 export async function openRepository(options: OpenRepositoryOptions): Promise<Repository> {
   const { storage, signal } = options;
-  const engine = options.engine ?? loadEngine();
   const sealed = await loadConfig(storage, signal);
-  const { key, keyId } = await findKey({ ...options, engine });
+  const { key, keyId, engine } = await findKey(options);
   const cipher = new UnitCipher(engine, key);
   const config: RepositoryConfig = decodeConfig(cipher.open(sealed, 'The config of the repository'));
   const cache = await options.cache?.(config.id);
@@ -114,9 +113,12 @@ async function loadConfig(storage: Storage, signal: AbortSignal | undefined): Pr
 }
 
 async function findKey(
-  options: OpenRepositoryOptions & { readonly engine: Engine },
-): Promise<{ readonly key: MasterKey; readonly keyId: string }> {
-  const { storage, password, signal, engine } = options;
+  options: OpenRepositoryOptions,
+): Promise<{ readonly key: MasterKey; readonly keyId: string; readonly engine: Engine }> {
+  const { storage, password, signal } = options;
+  let engine = options.engine;
+  // Made while threads derive the first key.
+  const getEngine = (): Engine => (engine ??= loadEngine());
   const names = (await Array.fromAsync(storage.list('key', { signal }))).map(({ name }) => name).sort();
   if (names.length === 0)
     throw new AppError('REPOSITORY_DAMAGED', `The repository at ${storage.location} has a config but no key files.`);
@@ -124,8 +126,8 @@ async function findKey(
   for (const name of names.slice(0, maxKeysTried)) {
     throwIfAborted(signal);
     try {
-      const key = await openKeyFile(await loadKeyFile(storage, engine, { name, signal }), password, engine, name);
-      if (key) return { key, keyId: name };
+      const key = await openKeyFile(await loadKeyFile(storage, { name, signal }), password, getEngine, name);
+      if (key) return { key, keyId: name, engine: getEngine() };
     } catch (error) {
       // Another key may still open; a key that was removed meanwhile is none.
       if (isAppError(error, 'REPOSITORY_DAMAGED')) failures.push(error);

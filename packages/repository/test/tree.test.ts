@@ -6,7 +6,8 @@ import { decodeTree } from '../src/tree/decode-tree.ts';
 import { encodeTree } from '../src/tree/encode-tree.ts';
 import { goQuote, goUnquote, printableName } from '../src/tree/go-quote.ts';
 import { parseTime, TimeFormatter } from '../src/tree/go-time.ts';
-import { assertSafeName } from '../src/tree/node-name.ts';
+import { assertSafeName, isSafeName } from '../src/tree/node-name.ts';
+import { linksOfTree } from '../src/tree/tree-links.ts';
 import type { TreeNode } from '../src/tree/tree-node.ts';
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
@@ -120,6 +121,96 @@ describe('tree blobs', () => {
         expect([decoded?.inode, decoded?.deviceId]).toEqual([inode, deviceId]);
       }),
     );
+  });
+});
+
+describe('what a tree refers to', () => {
+  const other = 'cd'.repeat(32);
+  const usual = [
+    `{"name":"a b","type":"file","mode":420,${times},"uid":0,"gid":0,"user":"root","group":"root","inode":12,"device_id":65024,"size":9,"links":1,"content":["${id}","${other}","${id}"]}`,
+    `{"name":"dir","type":"dir","mode":2147484141,${times},"uid":0,"gid":0,"content":null,"subtree":"${other}"}`,
+    `{"name":"empty","type":"file",${times},"uid":0,"gid":0,"content":[]}`,
+    `{"name":"link","type":"symlink","mode":134218239,${times},"uid":0,"gid":0,"links":1,"linktarget":"tärget","content":null}`,
+    `{"name":"zé","type":"fifo","mode":33554852,${times},"uid":0,"gid":0,"device":5,"content":null}`,
+  ];
+
+  /** What decoding says, or the code of its error. */
+  function slowly(bytes: Buffer): unknown {
+    try {
+      const nodes = decodeTree(bytes);
+      return {
+        data: nodes.flatMap(({ content }) => content ?? []),
+        subtrees: nodes.flatMap(({ type, subtree }) => (type === 'dir' && subtree ? [subtree] : [])),
+      };
+    } catch (error) {
+      return (error as { code: string }).code;
+    }
+  }
+
+  function quickly(bytes: Buffer): unknown {
+    try {
+      const { data, subtrees, isRegular, nodes } = linksOfTree(bytes);
+      expect(nodes()).toEqual(decodeTree(bytes));
+      if (isRegular) {
+        for (const node of nodes()) {
+          expect(isSafeName(node.name)).toBe(true);
+          expect(node.content === null).toBe(node.type !== 'file');
+        }
+      }
+      return { data, subtrees };
+    } catch (error) {
+      return (error as { code: string }).code;
+    }
+  }
+
+  test('is found without decoding in the usual shape', () => {
+    expect(linksOfTree(tree(...usual))).toMatchObject({
+      data: [id, other, id],
+      subtrees: [other],
+      isRegular: true,
+    });
+    expect(linksOfTree(tree())).toMatchObject({ data: [], subtrees: [], isRegular: true });
+    const many = Array.from({ length: 300_000 }, () => `"${id}"`).join(',');
+    const large = tree(`{"name":"large","type":"file",${times},"uid":0,"gid":0,"content":[${many}]}`);
+    const links = linksOfTree(large);
+    expect([links.data.length, links.isRegular]).toEqual([300_000, true]);
+  });
+
+  test.each([
+    [file('..')],
+    [file('.')],
+    [file('a/b')],
+    [file('a\\u0000b')],
+    [file('tab\\\\t')],
+    [file('x').replace('"content":[]', '"content":null')],
+    [file('x').replace('"uid":0', '"uid" :0')],
+    [file('x', ',"inode":18446744073709551615')],
+    [file('x').replace('"type":"file"', '"type":"file","extra":1')],
+  ])('is decoded in any other: %s', (node) => {
+    expect(linksOfTree(tree(node)).isRegular).toBe(false);
+    expect(quickly(tree(node))).toEqual(slowly(tree(node)));
+  });
+
+  test('is what decoding says, whatever is changed', () => {
+    const bytes = tree(...usual);
+    const parts = [',', '"', '}', ']', '[', '0', '-', 'null', '\\', 'é', `"${id}",`, '.', '/', '\0', '{"nodes":['].map(
+      (part) => Buffer.from(part),
+    );
+    const change = fc.record({
+      at: fc.nat(bytes.length - 1),
+      removed: fc.nat(3),
+      part: fc.oneof(fc.constantFrom(...parts), fc.uint8Array({ maxLength: 2 })),
+    });
+    fc.assert(
+      fc.property(change, ({ at, removed, part }) => {
+        const changed = Buffer.concat([bytes.subarray(0, at), part, bytes.subarray(at + removed)]);
+        expect(quickly(changed)).toEqual(slowly(changed));
+      }),
+      { numRuns: 5000 },
+    );
+    for (const order of [usual.toReversed(), [...usual, usual.at(-1) ?? ''], [usual[1] ?? '', usual[0] ?? '']]) {
+      expect(quickly(tree(...order))).toBe('REPOSITORY_DAMAGED');
+    }
   });
 });
 

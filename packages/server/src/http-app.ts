@@ -29,6 +29,8 @@ import { addSessionRoutes } from './routes/session.ts';
 import { addSettingsRoutes } from './routes/settings.ts';
 import { addSnapshotFileRoutes } from './routes/snapshot-files.ts';
 import { addSnapshotRoutes } from './routes/snapshots.ts';
+import { addTimelineRoutes } from './routes/timeline.ts';
+import { addWalRoutes } from './routes/wal.ts';
 import { addStaticUi } from './static-ui.ts';
 
 /** For an answer; what takes longer is a job. */
@@ -58,8 +60,10 @@ export function createHttpApp(context: ServerContext & { readonly listenHost: st
   addSnapshotRoutes(api, context);
   addSnapshotFileRoutes(api, context);
   addRestoreRoutes(api, context);
+  addTimelineRoutes(api, context);
   addRecoveryRoutes(api, context);
   addRetentionRoutes(api, context);
+  addWalRoutes(api, context);
   addJobRoutes(api, context);
   addEventRoutes(api, context);
   addAlertRoutes(api, context);

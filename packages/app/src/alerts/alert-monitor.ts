@@ -2,7 +2,7 @@
 // what went wrong is kept with the alert.
 
 import { messageOf, type Clock, type Logger } from '@varve/base';
-import { jobTypeSchema, type App, type Job } from '@varve/contract';
+import { jobTypeSchema, type App, type Job, type WalCapture } from '@varve/contract';
 import type { AppStore } from '../apps/app-store.ts';
 import type { SnapshotStore } from '../apps/snapshot-store.ts';
 import type { JobStore } from '../jobs/job-store.ts';
@@ -27,6 +27,7 @@ interface AlertMonitorOptions {
   readonly jobs: JobStore;
   readonly alerts: AlertStore;
   readonly settings: SettingsStore;
+  readonly listCaptures: (apps: readonly App[]) => Promise<WalCapture[]>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly hostName: string;
@@ -51,7 +52,8 @@ export class AlertMonitor {
 
   async #factsOf(app: App): Promise<AppFacts> {
     const { newest } = await this.#options.snapshots.facts(app.id);
-    return { app, newestSnapshot: newest, lastJobs: await this.#lastJobs(app.id) };
+    const captures = await this.#options.listCaptures([app]);
+    return { app, newestSnapshot: newest, lastJobs: await this.#lastJobs(app.id), captures };
   }
 
   async #lastJobs(appId: string | null): Promise<Job[]> {

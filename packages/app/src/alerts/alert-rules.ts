@@ -1,9 +1,11 @@
 // Which alerts should be open now: computed from facts alone, so that an alert opens when its reason appears and closes
 // when it is gone, whoever asks and however often.
 
-import type { Alert, App, AppSnapshot, Job, JobType } from '@varve/contract';
+import type { App, AppSnapshot, Job, WalCapture } from '@varve/contract';
 import { isLate } from '../apps/protection.ts';
 import { intervalMs } from '../schedule/cron.ts';
+import { walAlerts } from './wal-alerts.ts';
+import type { WantedAlert } from './wanted-alert.ts';
 
 const hourMs = 3_600_000;
 /** Damaged files that an alert names. */
@@ -13,33 +15,13 @@ const restoreNewsMs = 7 * 24 * hourMs;
 /** A first snapshot may take this long after its time before it counts as missing. */
 const firstSnapshotSlackMs = 10 * 60_000;
 
-export type AlertCode = Alert['code'];
-
-/** Facts that the texts are made from; all are shown to people, none is a secret. */
-export interface AlertFacts {
-  readonly appName?: string | undefined;
-  readonly jobType?: JobType | undefined;
-  readonly errorMessage?: string | undefined;
-  readonly hint?: string | undefined;
-  /** Paths of files that damage has reached, the first of them. */
-  readonly affected?: readonly string[] | undefined;
-  readonly limitHours?: number | undefined;
-  /** RFC 3339. */
-  readonly since?: string | undefined;
-}
-
-export interface WantedAlert {
-  readonly code: AlertCode;
-  readonly appId: string | null;
-  readonly subject: string;
-  readonly facts: AlertFacts;
-}
-
 export interface AppFacts {
   readonly app: App;
   readonly newestSnapshot: AppSnapshot | null;
   /** The newest ended job of each type, cancelled ones left out. */
   readonly lastJobs: readonly Job[];
+  /** Of its databases whose log is captured. */
+  readonly captures: readonly WalCapture[];
 }
 
 function failedJobAlert(job: Job, app: App | undefined, now: Date): WantedAlert[] {
@@ -104,6 +86,7 @@ export function wantedAlerts(options: {
   return [
     ...apps.flatMap(({ app, lastJobs }) => lastJobs.flatMap((job) => failedJobAlert(job, app, now))),
     ...apps.flatMap((facts) => snapshotAlerts(facts, now)),
+    ...apps.flatMap(({ app, captures }) => walAlerts(app, captures, now)),
     ...repositoryJobs.flatMap((job) => failedJobAlert(job, undefined, now)),
   ];
 }

@@ -6,7 +6,7 @@ import { noteChange } from '../catalogue/changes.ts';
 import type { Catalogue } from '../catalogue/catalogue.ts';
 import type { AlertRow } from '../catalogue/schema.ts';
 import { newId } from '../jobs/job-id.ts';
-import type { AlertFacts, WantedAlert } from './alert-rules.ts';
+import type { AlertFacts, WantedAlert } from './wanted-alert.ts';
 import { messageOfAlert } from './alert-texts.ts';
 
 const listed = 500;

@@ -1,7 +1,7 @@
 // What alerts say, in English and Spanish: a headline, which is also the subject of an e-mail, and the e-mail's text.
 
 import type { EmailSettings, JobType } from '@varve/contract';
-import type { AlertCode, AlertFacts } from './alert-rules.ts';
+import type { AlertCode, AlertFacts } from './wanted-alert.ts';
 
 export type Language = EmailSettings['language'];
 
@@ -10,6 +10,10 @@ interface Texts {
   readonly noBackup: (app: string) => string;
   readonly backupLate: (app: string, hours: number) => string;
   readonly snapshotPartial: (app: string) => string;
+  readonly walStopped: (app: string, database: string) => string;
+  readonly walLag: (app: string, database: string, minutes: number) => string;
+  readonly walGap: (app: string, database: string) => string;
+  readonly walSlot: (app: string, database: string) => string;
   readonly solved: (headline: string) => string;
   readonly advice: Readonly<Record<AlertCode, string>>;
   readonly solvedAdvice: string;
@@ -36,6 +40,11 @@ const english: Texts = {
   noBackup: (app) => `${app} has no backup yet`,
   backupLate: (app, hours) => `${app} has had no backup for more than ${hours} hours`,
   snapshotPartial: (app) => `The last snapshot of ${app} is missing files`,
+  walStopped: (app, database) => `The log of the database ${database} of ${app} is not captured`,
+  walLag: (app, database, minutes) =>
+    `The repository is more than ${minutes} minutes behind the database ${database} of ${app}`,
+  walGap: (app, database) => `Log of the database ${database} of ${app} is missing`,
+  walSlot: (app, database) => `The server of the database ${database} of ${app} keeps too much log`,
   solved: (headline) => `Solved: ${headline}`,
   advice: {
     'job-failed': 'Open the job in Varve to see its log.',
@@ -44,6 +53,14 @@ const english: Texts = {
     'backup-late': 'Is Varve running, and is the schedule switched on? Take a snapshot now and look at the result.',
     'snapshot-partial':
       'Some files could not be read. The snapshot holds everything else; its job lists what is missing.',
+    'wal-stopped':
+      'Until it is captured again, the database cannot be brought back to a moment from now on; its server keeps the log meanwhile. Is it running, and can Varve reach it? It is tried again by itself.',
+    'wal-lag':
+      'What is captured is safe on this host, but not yet in the repository. Can the repository be reached, and has it room?',
+    'wal-gap':
+      'The database cannot be brought back to a moment within the gap, nor to one after it until there is a new base backup. One is started by itself when the database is saved by base backups; if not, take a snapshot with one.',
+    'wal-slot':
+      'Log that is not fetched fills the disk of the server, or is removed and leaves a gap. Look whether the capture runs and how far it is: varve wal status.',
   },
   solvedAdvice: 'The reason for this alert is gone. There is nothing to do.',
   reason: 'Reason',
@@ -54,6 +71,10 @@ const english: Texts = {
     'no-backup': 'Added at',
     'backup-late': 'Last backup',
     'snapshot-partial': 'Snapshot of',
+    'wal-stopped': 'Since',
+    'wal-lag': 'Complete until',
+    'wal-gap': 'Found at',
+    'wal-slot': 'Since',
   },
   host: 'Host',
   testSubject: 'Test message',
@@ -74,6 +95,11 @@ const spanish: Texts = {
   noBackup: (app) => `${app} todavía no tiene ninguna copia de seguridad`,
   backupLate: (app, hours) => `${app} lleva más de ${hours} horas sin copia de seguridad`,
   snapshotPartial: (app) => `A la última instantánea de ${app} le faltan archivos`,
+  walStopped: (app, database) => `No se captura el registro de la base de datos ${database} de ${app}`,
+  walLag: (app, database, minutes) =>
+    `El repositorio lleva más de ${minutes} minutos de retraso respecto a la base de datos ${database} de ${app}`,
+  walGap: (app, database) => `Falta registro de la base de datos ${database} de ${app}`,
+  walSlot: (app, database) => `El servidor de la base de datos ${database} de ${app} guarda demasiado registro`,
   solved: (headline) => `Resuelto: ${headline}`,
   advice: {
     'job-failed': 'Abra la tarea en Varve para ver su registro.',
@@ -82,6 +108,14 @@ const spanish: Texts = {
     'backup-late': '¿Está Varve en marcha y la programación activada? Haga una instantánea ahora y mire el resultado.',
     'snapshot-partial':
       'Algunos archivos no se pudieron leer. La instantánea contiene todo lo demás; su tarea indica qué falta.',
+    'wal-stopped':
+      'Hasta que se vuelva a capturar, la base de datos no se puede recuperar a un momento posterior a este; mientras tanto, su servidor guarda el registro. ¿Está en marcha y puede Varve llegar a él? Se vuelve a intentar automáticamente.',
+    'wal-lag':
+      'Lo capturado está a salvo en este equipo, pero todavía no en el repositorio. ¿Se puede acceder al repositorio y tiene espacio?',
+    'wal-gap':
+      'La base de datos no se puede recuperar a un momento dentro del hueco, ni a uno posterior hasta que haya una nueva copia base. Se inicia automáticamente cuando la base de datos se guarda con copias base; si no, haga una instantánea que la incluya.',
+    'wal-slot':
+      'El registro que no se recoge llena el disco del servidor, o se elimina y deja un hueco. Mire si la captura funciona y hasta dónde ha llegado: varve wal status.',
   },
   solvedAdvice: 'El motivo de esta alerta ha desaparecido. No hay que hacer nada.',
   reason: 'Motivo',
@@ -92,6 +126,10 @@ const spanish: Texts = {
     'no-backup': 'Añadida el',
     'backup-late': 'Última copia',
     'snapshot-partial': 'Instantánea del',
+    'wal-stopped': 'Desde el',
+    'wal-lag': 'Completo hasta el',
+    'wal-gap': 'Detectado el',
+    'wal-slot': 'Desde el',
   },
   host: 'Servidor',
   testSubject: 'Mensaje de prueba',
@@ -125,6 +163,14 @@ export function headlineOf({ code, facts, language }: AlertText): string {
       return text.backupLate(app, facts.limitHours ?? 24);
     case 'snapshot-partial':
       return text.snapshotPartial(app);
+    case 'wal-stopped':
+      return text.walStopped(app, facts.component ?? '');
+    case 'wal-lag':
+      return text.walLag(app, facts.component ?? '', facts.limitMinutes ?? 0);
+    case 'wal-gap':
+      return text.walGap(app, facts.component ?? '');
+    case 'wal-slot':
+      return text.walSlot(app, facts.component ?? '');
   }
 }
 

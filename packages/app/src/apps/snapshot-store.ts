@@ -1,7 +1,8 @@
 // The catalogue's copy of the snapshots in the repository, so that lists need no repository.
 
 import { AppError, type Clock } from '@varve/base';
-import type { AppSnapshot } from '@varve/contract';
+import type { AppSnapshot, SnapshotKind, TimelineSnapshot } from '@varve/contract';
+import { sql } from 'kysely';
 import { noteChange } from '../catalogue/changes.ts';
 import type { Catalogue, CatalogueQueries } from '../catalogue/catalogue.ts';
 
@@ -11,6 +12,9 @@ export interface SnapshotFacts {
   readonly newest: AppSnapshot | null;
   readonly oldestAt: string | null;
 }
+
+/** A snapshot on a timeline. */
+export type SnapshotMark = Omit<TimelineSnapshot, 'bases'>;
 
 const parse = (row: { readonly snapshot_json: string }): AppSnapshot => JSON.parse(row.snapshot_json) as AppSnapshot;
 
@@ -90,15 +94,25 @@ export class SnapshotStore {
     return rows.map(parse);
   }
 
-  /** Those of a time, both ends included; oldest first. */
+  /** What a timeline shows of those of a time, both ends included; oldest first. */
   async between(
     appId: string,
     { from, to }: { readonly from?: string | undefined; readonly to?: string | undefined },
-  ): Promise<AppSnapshot[]> {
-    let query = this.#catalogue.queries.selectFrom('snapshots').select('snapshot_json').where('app_id', '=', appId);
+  ): Promise<SnapshotMark[]> {
+    let query = this.#catalogue.queries
+      .selectFrom('snapshots')
+      .select((column) => [
+        'id',
+        'time',
+        'partial',
+        sql<SnapshotKind>`${column.ref('snapshot_json')} ->> 'kind'`.as('kind'),
+        sql<string | null>`${column.ref('snapshot_json')} ->> 'name'`.as('name'),
+      ])
+      .where('app_id', '=', appId);
     if (from !== undefined) query = query.where('time', '>=', new Date(from).toISOString());
     if (to !== undefined) query = query.where('time', '<=', new Date(to).toISOString());
-    return (await query.orderBy('time').orderBy('id').execute()).map(parse);
+    const rows = await query.orderBy('time').orderBy('id').execute();
+    return rows.map(({ id, time, partial, kind, name }) => ({ id, time, kind, name, partial: partial === 1 }));
   }
 
   /** By id, unique beginning of an id, or `latest`. SNAPSHOT_NOT_FOUND, SNAPSHOT_AMBIGUOUS. */

@@ -14,7 +14,7 @@ export interface ProjectOnEngine {
 /** The app's project; null for host apps. A project whose containers are all gone has none. DOCKER_UNREACHABLE. */
 export async function projectOf(
   context: Pick<RunContext, 'docker' | 'signal'>,
-  app: App,
+  app: Pick<App, 'origin'>,
 ): Promise<ProjectOnEngine | null> {
   const { origin } = app;
   if (origin.type !== 'docker') return null;

@@ -144,6 +144,15 @@ export class RepositoryStore {
       .execute();
   }
 
+  /** Something left it that was no snapshot of an app: there is space to give back. */
+  async noteForgotten(id: string, at: Date): Promise<void> {
+    await this.#catalogue.queries
+      .updateTable('repositories')
+      .set({ forgotten_at: at.toISOString() })
+      .where('id', '=', id)
+      .execute();
+  }
+
   /** A prune that began at this time has given everything back that was forgotten until then. */
   async notePruned(id: string, startedAt: Date): Promise<void> {
     await this.#catalogue.queries

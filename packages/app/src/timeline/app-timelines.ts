@@ -39,14 +39,7 @@ export class AppTimelines {
       databases: databases.map((database) =>
         answerOf(database, { window, nearest: at === undefined ? null : nearestReachable(database, at) }),
       ),
-      snapshots: snapshots.map(({ id, time, kind, name, partial }) => ({
-        id,
-        time,
-        kind,
-        name,
-        partial,
-        bases: [...(basesOf.get(id) ?? [])],
-      })),
+      snapshots: snapshots.map((mark) => Object.assign(mark, { bases: [...(basesOf.get(mark.id) ?? [])] })),
     };
   }
 

@@ -30,14 +30,14 @@ export function commitTimes(piece: Piece, bounds: { readonly from?: Lsn; readonl
     const end = bounds.to === undefined ? endIndex : Math.min(endIndex, Math.floor(indexAt(block, bounds.to)));
     for (let index = begin; index < end; index++) {
       const at = index * columnsPerSegment;
-      const count = columns[at] ?? 0;
-      if (count === 0) continue;
+      const commitCount = columns[at] ?? 0;
+      if (commitCount === 0) continue;
       const [firstHere = 0, lastHere = 0, latestHere = 0] = [columns[at + 1], columns[at + 2], columns[at + 3]];
       if (last - firstHere > clockToleranceMicros)
         clockSteps.push({ lsn: segmentStartOf(block, index), from: last, to: firstHere });
       if (latestHere - lastHere > clockToleranceMicros)
         clockSteps.push({ lsn: segmentStartOf(block, index), from: latestHere, to: lastHere });
-      commits += count;
+      commits += commitCount;
       if (Number.isNaN(first)) first = firstHere;
       last = lastHere;
       greatest = Math.max(greatest, firstHere, lastHere);

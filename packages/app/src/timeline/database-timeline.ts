@@ -29,7 +29,7 @@ export interface DatabaseFacts {
 type Parts = Pick<DatabaseTimeline, 'ranges' | 'gaps' | 'unreachable'>;
 
 /** One way of one cluster, looked at. */
-interface Walk {
+export interface Walk {
   readonly cluster: Cluster;
   readonly timeline: number;
   readonly way: readonly WayStep[];
@@ -96,12 +96,20 @@ function partsOf(walk: Walk, hasDamage: boolean): Parts {
     const range = base && rangeOf(walk, piece, base);
     const before = walk.pieces[index - 1];
     const isOwn = walk.low === undefined || piece.startLsn >= walk.low;
-    if (before && isOwn) parts.gaps.push(gapOf(walk, { before, piece, hasDamage, healedAt: range?.fromAt ?? null }));
+    if (before && isOwn && isToldAsGap(walk, before, piece))
+      parts.gaps.push(gapOf(walk, { before, piece, hasDamage, healedAt: range?.fromAt ?? null }));
     // What an abandoned branch cannot reach, it can no longer gain.
-    if (walk.branch !== 'abandoned') parts.unreachable.push(...stretchOf(walk, piece, { base, isFirst: index === 0 }));
+    const isLast = index === walk.pieces.length - 1;
+    if (walk.branch !== 'abandoned')
+      parts.unreachable.push(...stretchOf(walk, piece, { base, isFirst: index === 0, isLast }));
     if (range) parts.ranges.push(range);
   }
   return parts;
+}
+
+/** What retention has left before the window is a rest of something, not something that is missing. */
+function isToldAsGap({ way, cluster }: Walk, before: Piece, piece: Piece): boolean {
+  return piece.gap !== null || basesIn(before, way, cluster.bases).length > 0;
 }
 
 function rangeOf(walk: Walk, piece: Piece, base: BaseFacts): DatabaseTimeline['ranges'][number] | undefined {
@@ -162,15 +170,18 @@ function gapOf(
 function stretchOf(
   walk: Walk,
   piece: Piece,
-  { base, isFirst }: { readonly base: BaseFacts | undefined; readonly isFirst: boolean },
+  about: { readonly base: BaseFacts | undefined; readonly isFirst: boolean; readonly isLast: boolean },
 ): DatabaseTimeline['unreachable'] {
+  const { base, isFirst, isLast } = about;
   const times = commitTimes(piece, base ? { to: base.endLsn } : {});
-  if (base && times.commits === 0) return [];
+  const hasEnded = base !== undefined || !isLast;
+  // How it was before anything could be reached is of no interest any more; behind a gap it says what is lost.
+  if (hasEnded && (isFirst || times.commits === 0)) return [];
   return [
     {
       ...placeOf(walk),
       reason: isFirst ? 'capture-began' : 'behind-gap',
-      hasEnded: base !== undefined,
+      hasEnded,
       fromLsn: formatLsn(piece.startLsn),
       toLsn: formatLsn(base?.endLsn ?? piece.replayableLsn),
       fromAt: timeOf(times.first),

@@ -61,6 +61,13 @@ function limitsOf(way: readonly WayStep[], blocks: readonly BlockFacts[]): Map<B
   return limits;
 }
 
+/** One block by itself. */
+export function pieceOf(block: BlockFacts): Piece {
+  const { startLsn, endLsn, replayableLsn, gap } = block;
+  const part = { block, firstIndex: 0, endIndex: block.segments.length / columnsPerSegment };
+  return { startLsn, endLsn, replayableLsn, parts: [part], gap };
+}
+
 /** Bytes that follow without a hole lose nothing, whatever the connection went through; a rewound server wrote others. */
 function continues(piece: Piece, block: BlockFacts): boolean {
   return block.startLsn <= piece.endLsn && block.gap?.reason !== 'diverged';

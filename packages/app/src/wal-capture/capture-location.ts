@@ -1,26 +1,37 @@
-// Where the server of a database component is, for sessions of the replication protocol.
+// Where the server of a captured database is, asked for before every connection: in its container, or by its URL.
 
-import { AppError } from '@varve/base';
 import type { App, DatabaseComponent } from '@varve/contract';
 import type { ConnectOptions } from '@varve/postgres';
-import { databaseAccess } from '../components/database/database-access.ts';
-import type { SecretReader } from '../use-case.ts';
+import { databaseAccess, type DatabaseAccess } from '../components/database/database-access.ts';
+import { databaseLocation } from '../components/database/database-location.ts';
+import { projectOf } from '../components/docker-project.ts';
+import type { RunContext, SecretReader } from '../use-case.ts';
 
 export interface CaptureLocationInput {
-  readonly app: App;
+  readonly app: Pick<App, 'origin'>;
   readonly component: DatabaseComponent;
   readonly secrets: SecretReader;
+  readonly docker: RunContext['docker'];
   readonly signal: AbortSignal;
 }
 
-/** SETTINGS_INVALID for a server without a URL, or when the URL is not stored here. */
-export async function captureLocation({ component, secrets, signal }: CaptureLocationInput): Promise<ConnectOptions> {
-  const location =
-    component.source.type === 'url'
-      ? (await databaseAccess({ component, secrets, project: null, signal })).location
-      : null;
-  if (location !== null) return location;
-  throw new AppError('SETTINGS_INVALID', `The database "${component.name}" cannot be reached by a URL.`, {
-    hint: 'Its write-ahead log can be captured when the app is added with the URL of its server.',
-  });
+/** How to reach the component now. Throws as `databaseAccess`, DOCKER_UNREACHABLE. */
+export async function captureAccess({
+  app,
+  component,
+  secrets,
+  docker,
+  signal,
+}: CaptureLocationInput): Promise<DatabaseAccess> {
+  const project = await projectOf({ docker, signal }, app);
+  return databaseAccess({ component, secrets, project, signal });
+}
+
+/** The question of a receiver; which way worked is remembered between calls. Throws as `databaseLocation`. */
+export function captureLocation(input: CaptureLocationInput): () => Promise<ConnectOptions> {
+  let locate: (() => Promise<ConnectOptions>) | undefined;
+  return async () => {
+    locate ??= databaseLocation(await captureAccess(input), { signal: input.signal });
+    return locate();
+  };
 }

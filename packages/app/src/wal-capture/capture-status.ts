@@ -22,7 +22,9 @@ export class CaptureStatus {
   readonly #onChange: () => void;
   #facts: Facts;
   #serverVersion: string | undefined;
-  #progress: (WalProgress & { readonly at: string }) | undefined;
+  /** An end of the server's log, and when it was heard: the repository is complete up to then when it has that. */
+  #heard: (WalPlace & { readonly at: string }) | undefined;
+  #waitsFor: (WalPlace & { readonly at: string }) | undefined;
 
   constructor({ appId, component, slot, clock, onChange }: CaptureStatusOptions) {
     this.#clock = clock;
@@ -59,12 +61,6 @@ export class CaptureStatus {
     return this.#serverVersion;
   }
 
-  /** When the spool last had all that the server had; undefined while it has not. */
-  get caughtUpAt(): string | undefined {
-    const { isConnected = false, lagBytes = 1, at } = this.#progress ?? {};
-    return isConnected && lagBytes === 0 ? at : undefined;
-  }
-
   /** Takes over what an earlier process knew, as far as it is history. */
   inherit({ completeAt, lastCommitAt, gap, hasBaseBackup }: WalCapture): void {
     this.#facts = { ...this.#facts, completeAt, lastCommitAt, gap, hasBaseBackup };
@@ -81,7 +77,7 @@ export class CaptureStatus {
         this.#become('streaming', null);
         return;
       case 'progress':
-        this.#progress = { ...event, at: this.#now() };
+        this.#hear(event);
         this.#facts = {
           ...this.#facts,
           timeline: event.timeline,
@@ -107,7 +103,6 @@ export class CaptureStatus {
   }
 
   stopped(error: unknown): void {
-    this.#progress = undefined;
     this.#become('stopped', error);
   }
 
@@ -144,18 +139,18 @@ export class CaptureStatus {
     this.#facts = { ...this.#facts, spoolBytes, spoolLimitBytes };
   }
 
-  /** `completeAt`: when everything that the server had was in the spool, before all of that was stored. */
-  committed(place: WalPlace | undefined, completeAt: string | undefined): void {
+  /** Everything before `place` is in the repository, and nothing is known of that could not be stored. */
+  committed(place: WalPlace | undefined): void {
     const committedLsn = place ? formatLsn(place.lsn) : null;
     const isNew = committedLsn !== this.#facts.committedLsn;
     const wasBroken = this.#facts.commitProblem !== null;
-    this.#facts = {
-      ...this.#facts,
-      committedLsn,
-      commitProblem: null,
-      lastCommitAt: isNew && committedLsn !== null ? this.#now() : this.#facts.lastCommitAt,
-      completeAt: completeAt ?? this.#facts.completeAt,
-    };
+    const lastCommitAt = isNew && committedLsn !== null ? this.#now() : this.#facts.lastCommitAt;
+    this.#facts = { ...this.#facts, committedLsn, commitProblem: null, lastCommitAt };
+    for (const heard of [this.#waitsFor, this.#heard]) {
+      if (!place || !heard || place.timeline < heard.timeline || place.lsn < heard.lsn) continue;
+      this.#facts = { ...this.#facts, completeAt: heard.at };
+      this.#waitsFor = this.#heard;
+    }
     if (wasBroken) this.#onChange();
   }
 
@@ -164,6 +159,12 @@ export class CaptureStatus {
     const isNews = this.#facts.commitProblem?.message !== commitProblem.message;
     this.#facts = { ...this.#facts, commitProblem };
     if (isNews) this.#onChange();
+  }
+
+  #hear({ serverEnd, timeline, isConnected }: WalProgress): void {
+    if (!isConnected) return;
+    this.#heard = { timeline, lsn: serverEnd, at: this.#now() };
+    this.#waitsFor ??= this.#heard;
   }
 
   #become(state: WalCapture['state'], error: unknown): void {

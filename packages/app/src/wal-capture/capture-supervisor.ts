@@ -5,23 +5,30 @@ import { join } from 'node:path';
 import { messageOf, type Clock, type Logger } from '@varve/base';
 import type { LockOwnerOptions } from '@varve/repository';
 import type { AppStore } from '../apps/app-store.ts';
+import type { SnapshotStore } from '../apps/snapshot-store.ts';
+import type { DockerConnection } from '../docker-connection.ts';
 import type { Claims } from '../jobs/claims.ts';
 import type { RepositoryPool } from '../repositories/repository-pool.ts';
 import type { SecretStore } from '../secrets/secret-store.ts';
 import { varveVersion } from '../version.ts';
+import { BaseBackupHealer } from './base-backup-healer.ts';
 import { captureLocation } from './capture-location.ts';
 import { CaptureStatus } from './capture-status.ts';
 import type { CaptureStore } from './capture-store.ts';
 import { captureClaim, capturedDatabases, type CapturedDatabase } from './captured-databases.ts';
 import { DatabaseCapture } from './database-capture.ts';
+import { SlotKeeper } from './slot-keeper.ts';
 import { slotNameOf } from './slot-name.ts';
 
 export interface CaptureSupervisorOptions {
   readonly apps: AppStore;
+  readonly snapshots: SnapshotStore;
+  readonly startSnapshot: (appId: string) => Promise<unknown>;
   readonly claims: Claims;
   readonly captures: CaptureStore;
   readonly secrets: SecretStore;
   readonly pool: RepositoryPool;
+  readonly docker: DockerConnection;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly hostName: string;
@@ -34,12 +41,18 @@ export interface CaptureSupervisorOptions {
 }
 
 const claimMs = 60_000;
+/** For all slots that are to be dropped. */
+const slotTurnMs = 30_000;
+const claimAgainMs = 20_000;
 /** How a capture stands is written so often at least while nothing happens. */
 const saveIntervalMs = 30_000;
 
 interface Running {
   wanted: CapturedDatabase;
   readonly capture: DatabaseCapture;
+  /** Ends what looks for the server. */
+  readonly stop: AbortController;
+  claimedAtMs: number;
   isNews: boolean;
   savedAtMs: number;
   savedText: string;
@@ -48,34 +61,52 @@ interface Running {
 export class CaptureSupervisor implements AsyncDisposable {
   readonly #options: CaptureSupervisorOptions;
   readonly #running = new Map<string, Running>();
+  readonly #slots: SlotKeeper;
+  readonly #healer: BaseBackupHealer;
+  readonly #stop = new AbortController();
 
   constructor(options: CaptureSupervisorOptions) {
     this.#options = options;
+    this.#slots = new SlotKeeper(options);
+    this.#healer = new BaseBackupHealer(options);
   }
 
   /** Brings what runs in line with the apps; called again and again. */
   async turn(): Promise<void> {
     const apps = await this.#options.apps.list();
-    const wanted = new Map(apps.flatMap(capturedDatabases).map((one) => [captureClaim(one.owner), one]));
+    const wanted = new Map(apps.flatMap((app) => capturedDatabases(app)).map((one) => [captureClaim(one.owner), one]));
     for (const [key, running] of this.#running) {
       const now = wanted.get(key);
-      const isKept =
-        now !== undefined && isSame(now, running.wanted) && (await this.#options.claims.take(key, claimMs));
+      const isKept = now !== undefined && isSame(now, running.wanted) && (await this.#keepClaim(key, running));
       if (isKept) running.wanted = now;
       else await this.#end(key, running);
     }
     for (const [key, one] of wanted) {
       if (!this.#running.has(key) && (await this.#options.claims.take(key, claimMs))) await this.#start(key, one);
     }
+    await Promise.all([...this.#running.values()].map((running) => this.#heal(running)));
     for (const running of this.#running.values()) await this.#save(running);
+    await this.#slots.turn(AbortSignal.any([this.#stop.signal, AbortSignal.timeout(slotTurnMs)]));
+  }
+
+  /** Looks for a base backup, and starts one where there is none. What fails is tried again with the next turn. */
+  async #heal({ capture, wanted }: Running): Promise<void> {
+    const { runStart, status } = capture;
+    if (!runStart) return;
+    try {
+      status.noteBaseBackup(await this.#healer.turn(wanted, runStart));
+    } catch (error) {
+      this.#options.logger.warn('base backups could not be looked for', { ...wanted.owner, error: messageOf(error) });
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
     await Promise.all([...this.#running].map(([key, running]) => this.#end(key, running)));
   }
 
   async #start(key: string, wanted: CapturedDatabase): Promise<void> {
-    const { installationId, secrets, pool, hostName, lockOwner, clock, logger, folder } = this.#options;
+    const { installationId, secrets, docker, pool, hostName, lockOwner, clock, logger, folder } = this.#options;
     const { owner } = wanted;
     const slot = slotNameOf(installationId, owner);
     await this.#options.captures.addSlot({ slot, component: owner.component, app: wanted.app });
@@ -84,13 +115,13 @@ export class CaptureSupervisor implements AsyncDisposable {
       ({ component }) => component === owner.component,
     );
     if (before) status.inherit(before);
-    const signal = new AbortController().signal;
+    const stop = new AbortController();
     const capture = new DatabaseCapture({
       owner,
       slot,
       folder: join(folder, owner.appId, owner.component),
       status,
-      location: () => captureLocation({ ...wanted, secrets, signal }),
+      location: captureLocation({ ...wanted, secrets, docker: () => docker.get(), signal: stop.signal }),
       repository: () => pool.get(wanted.app.repositoryId),
       commitMs: () => (this.#running.get(key)?.wanted ?? wanted).app.policy.pointInTime.commitSeconds * 1000,
       hostName,
@@ -99,12 +130,29 @@ export class CaptureSupervisor implements AsyncDisposable {
       clock,
       logger,
     });
-    this.#running.set(key, { wanted, capture, isNews: true, savedAtMs: 0, savedText: '' });
+    this.#running.set(key, {
+      wanted,
+      capture,
+      stop,
+      claimedAtMs: clock.now().getTime(),
+      isNews: true,
+      savedAtMs: 0,
+      savedText: '',
+    });
     logger.info('capturing WAL', { ...owner, slot });
+  }
+
+  /** False when another process has taken it: this one was suspended for long. */
+  async #keepClaim(key: string, running: Running): Promise<boolean> {
+    const nowMs = this.#options.clock.now().getTime();
+    if (nowMs >= running.claimedAtMs && nowMs - running.claimedAtMs < claimAgainMs) return true;
+    running.claimedAtMs = nowMs;
+    return this.#options.claims.take(key, claimMs);
   }
 
   async #end(key: string, running: Running): Promise<void> {
     this.#running.delete(key);
+    running.stop.abort();
     await running.capture[Symbol.asyncDispose]();
     await this.#save(running).catch(() => {});
     await this.#options.claims.release(key).catch((error: unknown) => {

@@ -1,15 +1,17 @@
 // Which databases of an app are captured, and the name of the right to capture one.
 
-import type { App, DatabaseComponent } from '@varve/contract';
+import type { App, Component, DatabaseComponent } from '@varve/contract';
 import type { WalOwner } from '../wal-archive/wal-block-files.ts';
 
-export interface CapturedDatabase {
+export interface CapturedDatabase<A = App> {
   readonly owner: WalOwner;
-  readonly app: App;
+  readonly app: A;
   readonly component: DatabaseComponent;
 }
 
-export function capturedDatabases(app: App): CapturedDatabase[] {
+export function capturedDatabases<A extends { readonly id: string; readonly components: readonly Component[] }>(
+  app: A,
+): CapturedDatabase<A>[] {
   return app.components.flatMap((component) =>
     component.kind === 'database' && component.wal === true
       ? [{ owner: { appId: app.id, component: component.name }, app, component }]

@@ -6,8 +6,11 @@ import { isAppError, sleep, type Clock, type Logger } from '@varve/base';
 import {
   connectPostgres,
   formatLsn,
+  identifyWalSource,
   listSegments,
+  parseTimelineHistory,
   readSlot,
+  readTimelineHistory,
   receiveWal,
   WalSpool,
   type ConnectOptions,
@@ -38,11 +41,13 @@ export interface DatabaseCaptureOptions {
   readonly logger: Logger;
   /** Pauses after a receiver ended, one after the other, the last one again and again. */
   readonly retryDelaysMs?: readonly number[] | undefined;
+  /** The same for commits that failed. */
+  readonly commitRetryDelaysMs?: readonly number[] | undefined;
 }
 
 const second = 1000;
 const defaultRetryDelaysMs = [5 * second, 15 * second, 30 * second, 60 * second, 120 * second, 300 * second];
-const commitRetryDelaysMs = [second, 5 * second, 15 * second, 30 * second];
+const defaultCommitRetryDelaysMs = [second, 5 * second, 15 * second, 30 * second];
 const slotCheckMs = 60 * second;
 /** A last commit when the server stops may take so long. */
 const farewellMs = 10 * second;
@@ -194,8 +199,31 @@ export class DatabaseCapture implements AsyncDisposable {
     }
     await spool.close();
     await emptySpool(folder);
+    if (end) await this.#beginOnNewTimeline(end.timeline);
     this.#diverged = 0;
     logger.warn('the server has another history; capture begins anew', { ...this.#options.owner, reason: problem });
+  }
+
+  /**
+   * A server that was set back and promoted left our timeline at a place that is in the repository already: capturing goes on with the
+   * first segment of the timeline that it went to, so that both histories stay whole.
+   */
+  async #beginOnNewTimeline(ours: number): Promise<void> {
+    const { signal } = this.#stop;
+    await using connection = await connectPostgres({
+      ...(await this.#options.location()),
+      replication: 'database',
+      signal,
+    });
+    const source = await identifyWalSource(connection, { signal });
+    if (source.timeline <= ours) return;
+    const text = Buffer.from(await readTimelineHistory(connection, source.timeline, { signal })).toString('latin1');
+    const { ancestors } = parseTimelineHistory(text, source.timeline);
+    const index = ancestors.findIndex(({ timeline }) => timeline === ours);
+    const left = ancestors[index];
+    if (!left) return;
+    await using spool = await WalSpool.open({ folder: this.#options.folder });
+    await spool.begin(source, { timeline: ancestors[index + 1]?.timeline ?? source.timeline, lsn: left.switchLsn });
   }
 
   async #commitForEver(options: {
@@ -210,7 +238,6 @@ export class DatabaseCapture implements AsyncDisposable {
     let lastPartialMs = Number.NEGATIVE_INFINITY;
     for (let failures = 0; !signal.aborted;) {
       const { durable } = spool;
-      const caughtUpAt = status.caughtUpAt;
       try {
         if (durable === undefined || durable !== storedUpTo) {
           const withPartial = performance.now() - lastPartialMs >= commitMs();
@@ -219,8 +246,7 @@ export class DatabaseCapture implements AsyncDisposable {
           if (withPartial && durable !== undefined) storedUpTo = durable;
           status.noteSpool(await spoolBytes(spool, folder), maxBytes);
         }
-        const isComplete = storedUpTo !== undefined && storedUpTo === durable;
-        status.committed(committer.committed, isComplete ? caughtUpAt : undefined);
+        status.committed(committer.committed);
         status.noteRun(committer.runStart);
         if (committer.fault) status.commitFailed(committer.fault);
         failures = 0;
@@ -228,7 +254,8 @@ export class DatabaseCapture implements AsyncDisposable {
         if (signal.aborted) return;
         status.commitFailed(error);
         this.#options.logger.warn('captured WAL could not be stored', { ...this.#options.owner, error: String(error) });
-        await sleep(delayOf(commitRetryDelaysMs, failures++), { signal }).catch(() => {});
+        const delays = this.#options.commitRetryDelaysMs ?? defaultCommitRetryDelaysMs;
+        await sleep(delayOf(delays, failures++), { signal }).catch(() => {});
         storedUpTo = undefined;
         lastPartialMs = Number.NEGATIVE_INFINITY;
         continue;

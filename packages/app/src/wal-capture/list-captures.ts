@@ -1,13 +1,13 @@
 // How the captures of an app stand, for whoever asks in whatever process: as the process that captures wrote it down, and whether
 // there is one.
 
+import type { Clock } from '@varve/base';
 import type { App, WalCapture } from '@varve/contract';
 import type { Claims } from '../jobs/claims.ts';
 import type { CaptureStore } from './capture-store.ts';
 import { CaptureStatus } from './capture-status.ts';
 import { captureClaim, capturedDatabases } from './captured-databases.ts';
 import { slotNameOf } from './slot-name.ts';
-import type { Clock } from '@varve/base';
 
 export interface ListCapturesOptions {
   readonly apps: readonly App[];
@@ -22,12 +22,13 @@ export async function listCaptures(options: ListCapturesOptions): Promise<WalCap
   const { apps, store, claims, installationId, clock } = options;
   const known = new Map((await store.list()).map((one) => [captureClaim(one), one]));
   const captures: WalCapture[] = [];
-  for (const { owner } of apps.flatMap(capturedDatabases)) {
+  for (const { owner, app } of apps.flatMap((one) => capturedDatabases(one))) {
     const claim = captureClaim(owner);
     const slot = slotNameOf(installationId, owner);
     const capture = known.get(claim) ?? new CaptureStatus({ ...owner, slot, clock, onChange: () => {} }).describe();
     const isOn = await claims.isTaken(claim);
-    captures.push(isOn ? capture : { ...capture, state: 'off', since: capture.updatedAt, problem: null });
+    const since = known.has(claim) ? capture.updatedAt : app.createdAt;
+    captures.push(isOn ? capture : { ...capture, state: 'off', since, problem: null });
   }
   return captures;
 }

@@ -1,7 +1,7 @@
 // Which files damage has reached, as lines for people: by path, with the snapshots that hold it.
 
 import type { AffectedFile, AffectedFiles } from '@varve/repository';
-import { counted, printable } from './text.ts';
+import { counted, grouped, printable } from './text.ts';
 
 const mostPaths = 200;
 const mostIds = 8;
@@ -17,7 +17,7 @@ export function affectedLines({ affected, affectedCount, affectedSnapshots }: Af
   return [
     `${what}: ${files} of ${counted(affectedSnapshots.length, 'snapshot')}`,
     ...shown.map(pathLine),
-    ...(rest > 0 ? [`  … and ${rest.toLocaleString('en-US')} more; --json lists up to 10,000`] : []),
+    ...(rest > 0 ? [`  … and ${grouped(rest)} more; --json lists up to 10,000`] : []),
     ...snapshotLines(affectedSnapshots, affected),
   ];
 }

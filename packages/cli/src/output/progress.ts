@@ -3,7 +3,7 @@
 
 import { formatBytes, formatDuration } from '@varve/base';
 import type { TextOutput } from '../io.ts';
-import { counted, printable } from './text.ts';
+import { counted, grouped, printable } from './text.ts';
 
 export interface ProgressState {
   /** What is being done, e.g. `volume web-data`. */
@@ -93,7 +93,7 @@ function describe(state: ProgressState): string {
       : `${formatBytes(state.bytesDone)} of ${formatBytes(state.bytesTotal)}`,
     state.filesTotal === null
       ? counted(state.filesDone, 'file')
-      : `${state.filesDone.toLocaleString('en-US')} of ${counted(state.filesTotal, 'file')}`,
+      : `${grouped(state.filesDone)} of ${counted(state.filesTotal, 'file')}`,
   ];
   if (state.bytesPerSecond !== null) parts.push(`${formatBytes(Math.round(state.bytesPerSecond))}/s`);
   if (state.secondsLeft !== null) parts.push(`${formatDuration(Math.ceil(state.secondsLeft) * 1000)} left`);

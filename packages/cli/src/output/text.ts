@@ -20,13 +20,18 @@ export function styled(output: TextOutput, style: Style, text: string): string {
   return output.colors ? styleText(style, text, { validateStream: false }) : text;
 }
 
+/** `1,234,567`, without the 10 ms that the first number of Intl takes. */
+export function grouped(count: number): string {
+  return String(count).replaceAll(/\B(?=(?:\d{3})+$)/g, ',');
+}
+
 /** `1 file`, `2 files`. */
 export function counted(count: number, noun: string, plural: string = `${noun}s`): string {
-  return `${count.toLocaleString('en-US')} ${count === 1 ? noun : plural}`;
+  return `${grouped(count)} ${count === 1 ? noun : plural}`;
 }
 
 /** The first lines of a list, and how many more there are. */
 export function firstLines(lines: readonly string[], most: number): string[] {
   const rest = lines.length - most;
-  return rest > 0 ? [...lines.slice(0, most), `… and ${rest.toLocaleString('en-US')} more`] : [...lines];
+  return rest > 0 ? [...lines.slice(0, most), `… and ${grouped(rest)} more`] : [...lines];
 }

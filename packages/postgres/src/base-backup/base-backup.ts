@@ -8,6 +8,7 @@ import type { Exchange } from '../connection/exchange.ts';
 import { replicationHint } from '../connection/server-errors.ts';
 import type { Lsn } from '../lsn.ts';
 import { baseBackupCommand, newSyntaxVersion } from './base-backup-command.ts';
+import { SuspectFiles } from './suspect-files.ts';
 import { BackupStreamDecoder, type BackupEvent, type BackupTablespace } from './backup-stream.ts';
 
 export interface BaseBackupOptions {
@@ -44,16 +45,26 @@ export type BaseBackupPart =
       readonly tar: AsyncIterable<Uint8Array>;
     }
   | { readonly kind: 'manifest'; readonly json: AsyncIterable<Uint8Array> }
-  | { readonly kind: 'end'; readonly startLsn: Lsn; readonly endLsn: Lsn; readonly timeline: number };
+  | {
+      readonly kind: 'end';
+      readonly startLsn: Lsn;
+      readonly endLsn: Lsn;
+      readonly timeline: number;
+      /** Files in which the server found pages with a wrong checksum: they are in the backup as they are on its disk. */
+      readonly suspectFiles: readonly string[];
+    };
 
 const defaultStallTimeoutMs = 300_000;
 const leastRateKBps = 32;
 const greatestRateKBps = 1_048_576;
+/** data_corrupted: what a base backup ends with when page checksums were wrong. */
+const dataCorrupted = 'XX001';
 
 /**
  * Runs BASE_BACKUP on a `replication: 'database'` session; servers 13 to 18. Leaving the iteration early, or a part that
  * was not read to its end, ends the backup on the server. Throws DATABASE_DENIED when the role may not replicate,
  * DATABASE_QUERY_FAILED (58P01: WAL was removed before it could be sent), DATABASE_UNREACHABLE, DATABASE_PROTOCOL, CANCELLED.
+ * Wrong page checksums are no error: `end` names the files.
  */
 export async function* baseBackup(
   connection: PgConnection,
@@ -74,13 +85,18 @@ export async function* baseBackup(
     connection.versionNum,
   );
   const stallTimeoutMs = options.stallTimeoutMs ?? defaultStallTimeoutMs;
-  const exchange = connection.exchange(command, { signal: options.signal, stallTimeoutMs });
+  const suspects = new SuspectFiles();
+  const exchange = connection.exchange(command, {
+    signal: options.signal,
+    stallTimeoutMs,
+    onNotice: (report) => suspects.note(report),
+  });
   // The wait for a spread checkpoint may last longer than any stall; the watch starts with the data.
   exchange.pauseStallWatch();
   const hasNewFraming = connection.versionNum >= newSyntaxVersion;
   const events = new EventReader(exchange, new BackupStreamDecoder({ hasNewFraming }), options.onProgress);
   try {
-    yield* partsOf(events, exchange);
+    yield* partsOf(events, exchange, suspects);
   } catch (error) {
     throw withReplicationHint(error, connection);
   } finally {
@@ -102,9 +118,12 @@ function checkOptions(connection: PgConnection, options: BaseBackupOptions): voi
   );
 }
 
-async function* partsOf(events: EventReader, exchange: Exchange): AsyncGenerator<BaseBackupPart, void, undefined> {
+async function* partsOf(
+  events: EventReader,
+  exchange: Exchange,
+  suspects: SuspectFiles,
+): AsyncGenerator<BaseBackupPart, void, undefined> {
   let startLsn: Lsn | undefined;
-  let isWhole = false;
   for (let event = await events.next(); event; event = await events.next()) {
     switch (event.kind) {
       case 'start':
@@ -122,16 +141,35 @@ async function* partsOf(events: EventReader, exchange: Exchange): AsyncGenerator
         break;
       case 'end':
         if (startLsn === undefined) throw incomplete();
-        // What follows may still be an error: page checksums that failed are reported last.
-        if ((await events.next()) !== undefined) throw incomplete();
-        isWhole = true;
-        yield { kind: 'end', startLsn, endLsn: event.end.lsn, timeline: event.end.timeline };
-        break;
+        await assertLast(events, suspects);
+        yield {
+          kind: 'end',
+          startLsn,
+          endLsn: event.end.lsn,
+          timeline: event.end.timeline,
+          suspectFiles: suspects.files,
+        };
+        return;
       default:
         throw incomplete();
     }
   }
-  if (!isWhole) throw incomplete();
+  throw incomplete();
+}
+
+/**
+ * What follows the end may still be an error. That of wrong page checksums comes when everything has been sent, and is the
+ * server's verdict on its own disk, not on the backup.
+ */
+async function assertLast(events: EventReader, suspects: SuspectFiles): Promise<void> {
+  let next: BackupEvent | undefined;
+  try {
+    next = await events.next();
+  } catch (error) {
+    if (isAppError(error) && error.context['sqlState'] === dataCorrupted && suspects.files.length > 0) return;
+    throw error;
+  }
+  if (next !== undefined) throw incomplete();
 }
 
 function incomplete(): AppError {

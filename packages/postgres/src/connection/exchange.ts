@@ -28,6 +28,8 @@ export interface ExchangeOptions {
   readonly signal?: AbortSignal | undefined;
   /** Hangs up when the server says nothing for this long while we wait for it. */
   readonly stallTimeoutMs?: number | undefined;
+  /** Called for warnings and notices of this request, besides the connection's own listener. */
+  readonly onNotice?: ((report: ServerReport) => void) | undefined;
 }
 
 /** Pull the answers with {@link Exchange.next} until it yields undefined, or leave with {@link Exchange.abandon}. */
@@ -35,6 +37,7 @@ export class Exchange {
   readonly #host: ExchangeHost;
   readonly #signal: AbortSignal | undefined;
   readonly #stallTimeoutMs: number | undefined;
+  readonly #onNotice: ((report: ServerReport) => void) | undefined;
   #isStallWatched = true;
   #report: ServerReport | undefined;
   #ended = false;
@@ -50,6 +53,7 @@ export class Exchange {
     this.#host = host;
     this.#signal = options.signal;
     this.#stallTimeoutMs = options.stallTimeoutMs;
+    this.#onNotice = options.onNotice;
     this.#signal?.addEventListener('abort', this.#onAbort, { once: true });
     if (this.#signal?.aborted) this.#onAbort();
   }
@@ -193,6 +197,7 @@ export class Exchange {
         return true;
       case 'notice':
         this.#host.onNotice(message.report);
+        this.#onNotice?.(message.report);
         return true;
       case 'parameter-status':
         this.#host.onParameter(message.name, message.value);

@@ -27,6 +27,7 @@ export class BlobWriter {
   readonly #options: BlobWriterOptions;
   readonly #dataBuilders: readonly PackBuilder[];
   readonly #treeBuilder: PackBuilder;
+  readonly #pageBuilder: PackBuilder;
   readonly #chances = Buffer.alloc(256);
   #nextChance = this.#chances.length;
 
@@ -36,6 +37,8 @@ export class BlobWriter {
     const builder = (type: BlobType): PackBuilder => new PackBuilder({ engine, key, compression, packSizeBytes, type });
     this.#dataBuilders = [builder('data'), builder('data')];
     this.#treeBuilder = builder('tree');
+    const fast = compression === 'auto' ? 'fastest' : compression;
+    this.#pageBuilder = new PackBuilder({ engine, key, compression: fast, packSizeBytes, type: 'data' });
   }
 
   hash(plaintext: Uint8Array): Buffer {
@@ -53,7 +56,7 @@ export class BlobWriter {
     for (let at = 0; at < bytes.length; at += chunkBytes) {
       const chunk = bytes.subarray(at, at + chunkBytes);
       const id = this.hash(chunk);
-      this.store('data', id, chunk, counts);
+      if (this.#options.claims.claim('data', id)) this.#add(this.#pageBuilder, id, chunk, counts);
       ids.push(id.toString('hex'));
     }
     return ids;
@@ -61,18 +64,21 @@ export class BlobWriter {
 
   /** Stores a blob that was claimed for this thread. */
   storeClaimed(type: BlobType, id: Uint8Array, plaintext: Uint8Array, counts: Counts): void {
-    const builder = this.#builderFor(type);
+    this.#add(this.#builderFor(type), id, plaintext, counts);
+  }
+
+  #add(builder: PackBuilder, id: Uint8Array, plaintext: Uint8Array, counts: Counts): void {
     if (builder.wantsOwnPack(plaintext.length)) this.#finish(builder);
     counts.bytesAddedPacked += builder.add(id, plaintext);
     counts.bytesAdded += plaintext.length;
-    if (type === 'data') counts.dataBlobs++;
+    if (builder.type === 'data') counts.dataBlobs++;
     else counts.treeBlobs++;
     if (builder.isFull) this.#finish(builder);
   }
 
   /** Hands on what is not a full pack yet. */
   flush(): void {
-    for (const builder of [...this.#dataBuilders, this.#treeBuilder]) {
+    for (const builder of [...this.#dataBuilders, this.#treeBuilder, this.#pageBuilder]) {
       if (builder.blobCount > 0) this.#options.onPart(builder.takePart());
     }
   }

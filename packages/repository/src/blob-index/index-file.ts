@@ -5,7 +5,7 @@ import { AppError } from '@varve/base';
 import { isHexId, type PackedBlob } from '../pack/blob-type.ts';
 import { walkHeader } from '../pack/pack-header.ts';
 import type { BlobIndex, IndexedPack } from './blob-index.ts';
-import { scanIndexFile } from './index-listing.ts';
+import { packIdsOf, scanIndexFile } from './index-listing.ts';
 
 /** An index file is written when it holds this many blobs, as restic does. */
 export const maxBlobsPerIndexFile = 50_000;
@@ -37,13 +37,17 @@ function encodePack({ packId, header }: PackListing): string {
   return `{"id":"${packId}","blobs":[${blobs.join(',')}]}`;
 }
 
-/** Adds what an index file lists; nothing of a file that is damaged, which is REPOSITORY_DAMAGED. */
-export function addIndexFile(index: BlobIndex, json: Uint8Array, fileId: string): void {
+/** Adds what an index file lists and yields its packs; nothing of a file that is damaged, which is REPOSITORY_DAMAGED. */
+export function addIndexFile(index: BlobIndex, json: Uint8Array, fileId: string): string[] {
   const listing = scanIndexFile(json);
-  if (listing) return index.addListing(listing);
+  if (listing) {
+    index.addListing(listing);
+    return packIdsOf(listing);
+  }
   const packs = decodeIndexFile(json, fileId);
   index.reserve(packs.reduce((sum, { blobs }) => sum + blobs.length, 0));
   for (const { packId, blobs } of packs) index.addBlobs(packId, blobs);
+  return packs.map(({ packId }) => packId);
 }
 
 function encodeBlob({ type, id, offset, length, uncompressedLength }: PackedBlob): string {

@@ -50,6 +50,12 @@ export function scanIndexFile(json: Uint8Array): IndexListing | null {
   return new Scanner(json).scan();
 }
 
+/** The ids of the packs of a listing. */
+export function packIdsOf({ packs, packEnds }: IndexListing): string[] {
+  const bytes = Buffer.from(packs.buffer, packs.byteOffset, packs.byteLength);
+  return Array.from(packEnds, (_, pack) => bytes.toString('hex', pack * packWords * 4, (pack + 1) * packWords * 4));
+}
+
 class Scanner {
   readonly #json: Uint8Array;
   #position = 0;

@@ -2,8 +2,8 @@
 
 import { mapConcurrently, messageOf } from '@varve/base';
 import { isDamage, type Repository } from '../repository.ts';
-import { BlobIndex, type IndexedPack } from './blob-index.ts';
-import { decodeIndexFile } from './index-file.ts';
+import { BlobIndex } from './blob-index.ts';
+import { addIndexFile } from './index-file.ts';
 
 const filesAtOnce = 8;
 
@@ -21,20 +21,13 @@ export async function scanIndexFiles(repository: Repository, signal?: AbortSigna
   const files = new Map<string, readonly string[]>();
   const damaged: { name: string; reason: string }[] = [];
   await mapConcurrently(await repository.listFiles('index', { signal }), filesAtOnce, async ({ name }) => {
-    let packs: IndexedPack[];
     try {
-      packs = decodeIndexFile(await repository.loadUnpacked('index', name, { signal, fresh: true }), name);
+      const json = await repository.loadUnpacked('index', name, { signal, fresh: true });
+      files.set(name, addIndexFile(index, json, name));
     } catch (error) {
       if (!isDamage(error)) throw error;
       damaged.push({ name, reason: messageOf(error) });
-      return;
     }
-    index.reserve(packs.reduce((sum, { blobs }) => sum + blobs.length, 0));
-    for (const { packId, blobs } of packs) index.addBlobs(packId, blobs);
-    files.set(
-      name,
-      packs.map(({ packId }) => packId),
-    );
   });
   return { index, files, damaged };
 }

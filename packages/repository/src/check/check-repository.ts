@@ -24,7 +24,7 @@ import { choosePacks, type DataSubset } from './data-subset.ts';
 import { Findings, type Finding, type FindingCode } from './findings.ts';
 import { LostBlobs } from './lost-blobs.ts';
 import { ownBytes, SpareBuffers } from '../threads/spare-buffers.ts';
-import { VerifyPool } from './verify-pool.ts';
+import { packsPerThread, VerifyPool } from './verify-pool.ts';
 import { verifyPack, type PackToVerify } from './verify-pack.ts';
 
 export interface CheckOptions {
@@ -97,8 +97,18 @@ export async function checkRepository(repository: Repository, options: CheckOpti
   const lost = new LostBlobs(index);
   comparePacks(index, stored, { findings, lost, version: repository.version });
   const onTrees = (trees: number): void => onProgress?.({ filesDone: trees, bytesDone: 0, current: 'folders' });
-  const blobs = await checkTrees(snapshots, { repository, index, findings, signal, onTrees });
-  const bytesRead = await readPacks(repository, { ...options, index, stored, findings, lost });
+  const inPacks = new Findings();
+  // Both keep processors busy, and a machine has several. Of their progress that of the packs has an end to tell.
+  const readsPacks = options.readData === true || options.readDataSubset !== undefined;
+  const [blobs, bytesRead] = await bothOf(
+    signal,
+    (either) => {
+      const walk = { repository, index, findings, signal: either };
+      return checkTrees(snapshots, readsPacks ? walk : { ...walk, onTrees });
+    },
+    (either) => readPacks(repository, { ...options, signal: either, index, stored, findings: inPacks, lost }),
+  );
+  findings.add(inPacks);
   const search = { repository, index, lost, signal, onTrees, mostListed: mostAffectedListed };
   const affected = findings.has(reachesFiles) ? await findAffectedFiles(snapshots, search) : nothingAffected;
   const { errors, warnings, errorCount, warningCount } = findings;
@@ -118,6 +128,30 @@ export async function checkRepository(repository: Repository, options: CheckOpti
     needsIndexRepair: isIncomplete || findings.has(mendedByIndexRepair),
     ...affected,
   };
+}
+
+/** Runs two parts at once, each to its end. When one fails the other is told to stop, and the first failure is thrown. */
+async function bothOf<A, B>(
+  signal: AbortSignal | undefined,
+  first: (signal: AbortSignal) => Promise<A>,
+  second: (signal: AbortSignal) => Promise<B>,
+): Promise<[A, B]> {
+  const ending = new AbortController();
+  const either = AbortSignal.any([ending.signal, ...(signal ? [signal] : [])]);
+  const failures: unknown[] = [];
+  const guarded = async <T>(part: (signal: AbortSignal) => Promise<T>): Promise<T> => {
+    try {
+      return await part(either);
+    } catch (error) {
+      failures.push(error);
+      ending.abort();
+      throw error;
+    }
+  };
+  const parts = [guarded(first), guarded(second)] as const;
+  await Promise.allSettled(parts);
+  if (failures.length > 0) throw failures[0];
+  return Promise.all(parts);
 }
 
 const nothingAffected: AffectedFiles = { affected: [], affectedCount: 0, affectedSnapshots: [] };
@@ -199,14 +233,15 @@ async function readPacks(
   if (filesTotal === 0) return 0;
   const bytesTotal = wanted.keys().reduce((sum, name) => sum + (stored.get(name) ?? 0), 0);
   const threads = check.workers ?? (bytesTotal < workersFromBytes ? 0 : Math.min(mostWorkers, availableParallelism()));
-  const spare = new SpareBuffers(threads + 1);
+  const atOnce = threads === 0 ? 1 : threads * packsPerThread;
+  const spare = new SpareBuffers(atOnce);
   await using pool = threads > 0 ? new VerifyPool(repository.key, { threads, spare }) : null;
   const verify = (pack: PackToVerify): Promise<Finding[]> | Finding[] =>
     pool?.verify(pack) ?? verifyPack(pack, repository);
   let filesDone = 0;
   let bytesDone = 0;
   const chosen = index.packs().filter(({ packId }) => wanted.has(packId));
-  await mapConcurrently(chosen, threads + 1, async ({ packId, blobs }) => {
+  await mapConcurrently(chosen, atOnce, async ({ packId, blobs }) => {
     throwIfAborted(signal);
     await collect(
       (reason) => {

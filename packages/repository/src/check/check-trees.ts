@@ -8,6 +8,7 @@ import type { Repository } from '../repository.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { isSafeName } from '../tree/node-name.ts';
 import type { TreeNode } from '../tree/tree-node.ts';
+import type { TreeLinks } from '../tree/tree-links.ts';
 import { walkTrees } from '../tree/walk-trees.ts';
 import type { Findings } from './findings.ts';
 
@@ -32,10 +33,16 @@ export async function checkTrees(snapshots: readonly Snapshot[], check: TreeChec
     if (entry < 0) findings.error('TREE_MISSING', id, `The tree ${id}, a folder of a snapshot, is not in the index.`);
     return entry;
   };
-  const visit = (entry: number, nodes: readonly TreeNode[]): void => {
+  const visit = (entry: number, tree: TreeLinks): void => {
     trees++;
     onTrees?.(trees);
-    checkNodes(nodes, { treeId: index.blobAt(entry).id, seen, index, findings });
+    const missing = new Set<string>();
+    for (const id of tree.data) {
+      if (seen.claim('data', Buffer.from(id, 'hex')) && !index.has('data', id)) missing.add(id);
+    }
+    if (!tree.isRegular || missing.size > 0) {
+      checkNodes(tree.nodes(), { treeId: index.blobAt(entry).id, missing, findings });
+    }
   };
   const fail = (entry: number, error: unknown): void => {
     const { id } = index.blobAt(entry);
@@ -47,16 +54,12 @@ export async function checkTrees(snapshots: readonly Snapshot[], check: TreeChec
   return seen.size;
 }
 
+/** Tells what is wrong with each entry, and the first file that needs each of the `missing` blobs. */
 function checkNodes(
   nodes: readonly TreeNode[],
-  check: {
-    readonly treeId: string;
-    readonly seen: BlobClaims;
-    readonly index: BlobIndex;
-    readonly findings: Findings;
-  },
+  check: { readonly treeId: string; readonly missing: Set<string>; readonly findings: Findings },
 ): void {
-  const { treeId, seen, index, findings } = check;
+  const { treeId, missing, findings } = check;
   for (const node of nodes) {
     const name = (): string => JSON.stringify(node.name.toString('utf8'));
     if (!isSafeName(node.name)) {
@@ -69,7 +72,7 @@ function checkNodes(
       findings.error('TREE_DAMAGED', treeId, `The file ${name()} in tree ${treeId} has no list of its content.`);
     }
     for (const id of node.content ?? []) {
-      if (!seen.claim('data', Buffer.from(id, 'hex')) || index.has('data', id)) continue;
+      if (!missing.delete(id)) continue;
       const message = `The data blob ${id} of the file ${name()} in tree ${treeId} is not in the index.`;
       findings.error('BLOB_MISSING', id, message);
     }

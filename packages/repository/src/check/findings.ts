@@ -54,4 +54,14 @@ export class Findings {
     this.#codes.add(code);
     if (this.warningCount++ < mostKept) this.warnings.push({ code, id, message });
   }
+
+  /** Adds what another part of the check has found, after what is here. */
+  add(other: Findings): void {
+    for (const { code, id, message } of other.errors) this.error(code, id, message);
+    for (const { code, id, message } of other.warnings) this.warn(code, id, message);
+    this.errorCount += other.errorCount - other.errors.length;
+    this.warningCount += other.warningCount - other.warnings.length;
+    for (const code of other.#codes) this.#codes.add(code);
+    for (const pack of other.brokenPacks) this.brokenPacks.add(pack);
+  }
 }

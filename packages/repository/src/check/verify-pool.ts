@@ -1,4 +1,4 @@
-// Worker threads that verify packs. Whole packs are transferred to them; one pack per thread is under way at a time.
+// Worker threads that verify packs. Whole packs are transferred to them; each has one under way and one to go on with.
 
 import { Worker } from 'node:worker_threads';
 import { AppError, messageOf } from '@varve/base';
@@ -7,6 +7,9 @@ import { encodeHeader } from '../pack/pack-header.ts';
 import type { SpareBuffers } from '../threads/spare-buffers.ts';
 import type { Finding } from './findings.ts';
 import type { PackToVerify } from './verify-pack.ts';
+
+/** One under way and one that waits: threads do not wait for the main thread. */
+export const packsPerThread = 2;
 
 export interface VerifyRequest {
   readonly number: number;
@@ -37,7 +40,7 @@ export class VerifyPool implements AsyncDisposable {
       { length: threads },
       () => new Worker(new URL('./verify-worker.ts', import.meta.url), options),
     );
-    this.#free = [...this.#workers];
+    this.#free = Array.from({ length: packsPerThread }, () => this.#workers).flat();
     for (const worker of this.#workers) {
       worker.on('message', ({ number, findings, buffer }: VerifyAnswer) => {
         spare.give(buffer);

@@ -38,12 +38,12 @@ export async function listKeys(
   repository: Repository,
   { signal }: CallOptions = {},
 ): Promise<{ keys: KeyInfo[]; failures: { readonly id: string; readonly message: string }[] }> {
-  const { storage, engine } = repository;
+  const { storage } = repository;
   const keys: KeyInfo[] = [];
   const failures: { id: string; message: string }[] = [];
   for (const name of await keyNames(repository, signal)) {
     try {
-      const { username, hostname, created } = await loadKeyFile(storage, engine, { name, signal });
+      const { username, hostname, created } = await loadKeyFile(storage, { name, signal });
       keys.push({ id: name, isCurrent: name === repository.keyId, username, hostname, created });
     } catch (error) {
       // A key that was removed meanwhile is none.
@@ -144,7 +144,7 @@ export async function changePassword(repository: Repository, options: NewKeyOpti
 /** Reads the key file back and opens it as the next user will have to. */
 async function proveKey(repository: Repository, name: string, { password, signal }: NewKeyOptions): Promise<void> {
   const { storage, engine, key } = repository;
-  const opened = await openKeyFile(await loadKeyFile(storage, engine, { name, signal }), password, engine, name);
+  const opened = await openKeyFile(await loadKeyFile(storage, { name, signal }), password, () => engine, name);
   const [wanted, stored] = [key.reveal(), opened?.reveal()];
   const isSame = (['encrypt', 'macK', 'macR'] as const).every(
     (part) => stored && Buffer.compare(wanted[part], stored[part]) === 0,

@@ -33,12 +33,10 @@ export async function affectedSnapshots(
       seen[entry] = 1;
       return entry;
     },
-    visit: (treeEntry, nodes) => {
-      for (const { content } of nodes) {
-        for (const id of content ?? []) {
-          const entry = index.entryOf('data', id);
-          if (entry < 0 || isBad(entry)) bad.add(treeEntry);
-        }
+    visit: (treeEntry, { data }) => {
+      for (const id of data) {
+        const entry = index.entryOf('data', id);
+        if (entry < 0 || isBad(entry)) bad.add(treeEntry);
       }
     },
     fail: (treeEntry) => bad.add(treeEntry),

@@ -5,7 +5,6 @@ import { messageOf } from '@varve/base';
 import type { BlobIndex } from '../blob-index/blob-index.ts';
 import type { Repository } from '../repository.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
-import type { TreeNode } from '../tree/tree-node.ts';
 import { walkTrees, type TreeVisitor } from '../tree/walk-trees.ts';
 import { missingError, mostThingsNamed, type MissingThings } from './damage.ts';
 
@@ -79,9 +78,9 @@ export class UsedBlobs {
         else this.#marks[entry]! |= usedMark;
         return entry;
       },
-      visit: (_entry, nodes) => {
+      visit: (_entry, { data }) => {
         options.onTrees?.(++trees);
-        for (const id of contentOf(nodes)) {
+        for (const id of data) {
           const entry = this.index.entryOf('data', id);
           if (entry >= 0) this.#marks[entry]! |= usedMark;
           else miss(`the data blob ${id}, which is not in the index`);
@@ -108,8 +107,4 @@ export class UsedBlobs {
     this.#marks = marks;
     this.#firsts = firsts;
   }
-}
-
-function* contentOf(nodes: readonly TreeNode[]): Generator<string> {
-  for (const { content } of nodes) if (content) yield* content;
 }

@@ -1,7 +1,7 @@
 // Key files: the master key, sealed with a key that scrypt derives from a password (restic design.rst, "Keys, Encryption and
 // MAC"). A repository may have several. What an untrusted key file may ask of this machine is bounded.
 
-import { randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import { AppError, type Secret } from '@varve/base';
 import type { Storage } from '@varve/storage';
 import { MasterKey } from '../crypto/master-key.ts';
@@ -59,11 +59,10 @@ export function decodeKeyFile(bytes: Uint8Array, keyId: string): KeyFile {
 /** Reads a key file; REPOSITORY_DAMAGED when its content does not have the hash that is its name. */
 export async function loadKeyFile(
   storage: Storage,
-  engine: Engine,
   { name, signal }: { readonly name: string; readonly signal?: AbortSignal | undefined },
 ): Promise<KeyFile> {
   const bytes = await storage.load({ type: 'key', name }, { signal });
-  if (engine.sha256(bytes).toString('hex') !== name) {
+  if (hash('sha256', bytes, 'hex') !== name) {
     throw new AppError(
       'REPOSITORY_DAMAGED',
       `Key file ${name} was changed: its content does not have the hash that is its name.`,
@@ -72,14 +71,16 @@ export async function loadKeyFile(
   return decodeKeyFile(bytes, name);
 }
 
-/** The master key, or null when the password is not the one of this key. */
+/** The master key, or null when the password is not the one of this key. `getEngine` is called while the key is being derived. */
 export async function openKeyFile(
   key: KeyFile,
   password: Secret,
-  engine: Engine,
+  getEngine: () => Engine,
   keyId: string,
 ): Promise<MasterKey | null> {
-  const userKey = await deriveKey(password, key.salt, key.derivation);
+  const deriving = deriveKey(password, key.salt, key.derivation);
+  const engine = getEngine();
+  const userKey = await deriving;
   const plaintext = new UnitCipher(engine, userKey).tryOpen(key.data);
   if (!plaintext) return null;
   const json = parseJsonObject(plaintext);

@@ -1,19 +1,19 @@
 // Walks the trees below any number of roots, level by level and each tree once: the trees of a level are read in the order in
 // which they are stored, neighbours with one call. What a walk remembers is its visitor's business.
 
+import { setImmediate } from 'node:timers/promises';
 import { mapConcurrently, throwIfAborted } from '@varve/base';
 import type { BlobIndex } from '../blob-index/blob-index.ts';
 import { openBlob } from '../pack/pack-reader.ts';
 import { isDamage, type Repository } from '../repository.ts';
-import { decodeTree } from './decode-tree.ts';
-import type { TreeNode } from './tree-node.ts';
+import { linksOfTree, type TreeLinks } from './tree-links.ts';
 
 /** What is done with the trees of a walk. Trees are named by the number of their entry in the index. */
 export interface TreeVisitor {
   /** Whether a tree has to be read: its entry, or -1 when it was met before or is not in the index. */
   readonly enter: (treeId: string, parent: number | null) => number;
-  /** Takes the nodes of a tree, before those below it are entered. */
-  readonly visit: (entry: number, nodes: readonly TreeNode[]) => void;
+  /** Takes a tree, before those below it are entered. */
+  readonly visit: (entry: number, tree: TreeLinks) => void;
   /** Takes a tree of which no stored copy can be read; the walk goes on without it. */
   readonly fail: (entry: number, error: unknown) => void;
 }
@@ -31,10 +31,13 @@ const runsAtOnce = 8;
 /** Neighbours closer than this are read with one call, up to the second size. */
 const mostGapBytes = 64 * 1024;
 const mostRunBytes = 4 * 1024 * 1024;
+/** How long a walk may keep everything else waiting. */
+const turnMs = 5;
 
 /** Throws what is not damage, such as a storage that cannot be reached. */
 export async function walkTrees(roots: Iterable<string>, options: TreeWalkOptions): Promise<void> {
   const { index, visitor, signal } = options;
+  const turns = new Turns();
   let level: number[] = [];
   const enter = (next: number[], treeId: string, parent: number | null): void => {
     const entry = visitor.enter(treeId, parent);
@@ -47,9 +50,10 @@ export async function walkTrees(roots: Iterable<string>, options: TreeWalkOption
     const runs = runsOf(index, level, { mostGapBytes, mostRunBytes });
     await mapConcurrently(runs, runsAtOnce, async (run) => {
       throwIfAborted(signal);
-      for (const { entry, nodes } of await readRun(run, options)) {
-        visitor.visit(entry, nodes);
-        for (const { type, subtree } of nodes) if (type === 'dir' && subtree !== undefined) enter(next, subtree, entry);
+      for await (const { entry, tree } of readRun(run, options)) {
+        visitor.visit(entry, tree);
+        for (const subtree of tree.subtrees) enter(next, subtree, entry);
+        await turns.next(signal);
       }
     });
     level = next;
@@ -93,10 +97,22 @@ export function* runsOf(
   if (run) yield run;
 }
 
-async function readRun(
+/** Lets others go on every few milliseconds: the trees of a run are read from memory, without any wait. */
+class Turns {
+  #startedMs = performance.now();
+
+  async next(signal: AbortSignal | undefined): Promise<void> {
+    if (performance.now() - this.#startedMs < turnMs) return;
+    await setImmediate();
+    throwIfAborted(signal);
+    this.#startedMs = performance.now();
+  }
+}
+
+async function* readRun(
   run: BlobRun,
   options: TreeWalkOptions,
-): Promise<{ readonly entry: number; readonly nodes: readonly TreeNode[] }[]> {
+): AsyncGenerator<{ readonly entry: number; readonly tree: TreeLinks }> {
   const { repository, visitor, fresh, signal } = options;
   const { packId, offset, length } = run;
   const handle = { type: 'pack', name: packId } as const;
@@ -104,36 +120,37 @@ async function readRun(
     if (isDamage(error)) return null;
     throw error;
   });
-  const trees = [];
   for (const entry of run.entries) {
+    let tree: TreeLinks;
     try {
-      trees.push({ entry, nodes: await readTree(entry, { run, bytes }, options) });
+      tree = await readTree(entry, { run, bytes }, options);
     } catch (error) {
       if (!isDamage(error)) throw error;
       visitor.fail(entry, error);
+      continue;
     }
+    yield { entry, tree };
   }
-  return trees;
 }
 
 async function readTree(
   entry: number,
   { run, bytes }: { readonly run: BlobRun; readonly bytes: Uint8Array | null },
   options: TreeWalkOptions,
-): Promise<TreeNode[]> {
+): Promise<TreeLinks> {
   const { repository, index, fresh, signal } = options;
   const tree = index.blobAt(entry);
   if (bytes) {
     const start = tree.offset - run.offset;
     try {
-      return decodeTree(
+      return linksOfTree(
         openBlob(bytes.subarray(start, start + tree.length), { ...tree, packId: run.packId }, repository),
       );
     } catch (error) {
       if (!isDamage(error)) throw error;
     }
   }
-  return decodeTree(await loadAnyCopy(repository, index, { type: 'tree', id: tree.id, fresh, signal }));
+  return linksOfTree(await loadAnyCopy(repository, index, { type: 'tree', id: tree.id, fresh, signal }));
 }
 
 /** The plaintext of a blob from any copy in `index`, each read anew. Throws the error of the first when none is good. */

@@ -45,10 +45,11 @@ export interface SaveVolumeBaseInput extends SaveDumpInput {
   readonly connection: PgConnection;
   readonly facts: ServerFacts;
   readonly folder: DataFolder;
+  /** The longest that a call that writes to a file is allowed to take between the stamp and its end; a minute when absent. */
+  readonly marginNs?: bigint | undefined;
 }
 
-/** The longest that a call that writes to a file is allowed to take between the stamp and its end. */
-const marginNs = 60n * 1_000_000_000n;
+const defaultMarginNs = 60n * 1_000_000_000n;
 /** What is named of damaged pages; the rest is counted. */
 const mostNamedPages = 100;
 
@@ -141,6 +142,7 @@ async function liveFiles({
   component,
   connection,
   facts,
+  marginNs,
   signal,
 }: SaveVolumeBaseInput): Promise<LiveFiles> {
   const rules = { onlySuffix: initForkSuffix, pageCheck: facts.hasDataChecksums ? pageCheckModule : undefined };
@@ -155,7 +157,9 @@ async function liveFiles({
   );
   const startedNs = BigInt(result?.rows[0]?.[0] ?? 0) * 1_000_000_000n;
   const readFromNs = BigInt(report.readFromNs);
-  return startedNs < readFromNs ? { ...rules, unchangedBeforeNs: readFromNs - marginNs } : untrusting;
+  return startedNs < readFromNs
+    ? { ...rules, unchangedBeforeNs: readFromNs - (marginNs ?? defaultMarginNs) }
+    : untrusting;
 }
 
 interface Saving {

@@ -3,7 +3,6 @@
 import { basename, resolve } from 'node:path';
 import { AppError } from '@varve/base';
 import { readWalFiles } from './wal-files.ts';
-import { hasDamage, walReportJson, walReportLines } from '../../output/wal-report.ts';
 import { examples, type AddCommand } from '../../command.ts';
 
 /** As for other results that are not whole. */
@@ -24,6 +23,7 @@ export const addInspectCommand: AddCommand = (parent, register) => {
     .addHelpText('after', `\nExit code ${incomplete} when there is a gap or damage.`);
   register(command, async (session) => {
     const { summarizeWal } = await import('@varve/postgres');
+    const { hasDamage, walReportJson, walReportLines } = await import('../../output/wal-report.ts');
     const paths = command.args.map((path) => resolve(session.io.cwd, path));
     const files = await readWalFiles(paths, session.signal);
     const summary = await summarizeWal(files.segments, { histories: files.histories, signal: session.signal });

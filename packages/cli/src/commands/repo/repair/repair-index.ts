@@ -3,7 +3,7 @@
 import type { IndexRepairPlan, IndexRepairResult } from '@varve/repository';
 import { examples, type AddCommand } from '../../../command.ts';
 import { repositoryProgress } from '../../../output/repository-progress.ts';
-import { counted, firstLines, printable } from '../../../output/text.ts';
+import { counted, firstLines, grouped, printable } from '../../../output/text.ts';
 import { addRepairOptions, openForRepair, type RepairOptions } from './repair-options.ts';
 
 interface Options extends RepairOptions {
@@ -67,5 +67,5 @@ function outcomeLines(plan: IndexRepairPlan, result: IndexRepairResult | null): 
   const after = plan.missingPacks.length > 0 ? ['see what is lost: varve repo check'] : [];
   if (!result) return [`would replace ${counted(plan.obsoleteFiles.length, 'index file')}`, ...after];
   const { filesWritten, filesRemoved } = result;
-  return [`wrote ${counted(filesWritten, 'index file')}, removed ${filesRemoved.toLocaleString('en-US')}`, ...after];
+  return [`wrote ${counted(filesWritten, 'index file')}, removed ${grouped(filesRemoved)}`, ...after];
 }

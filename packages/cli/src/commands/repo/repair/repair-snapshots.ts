@@ -5,7 +5,7 @@ import { examples, type AddCommand } from '../../../command.ts';
 import { addFilterOptions, filterOf } from '../../../options/repository-options.ts';
 import { affectedLines } from '../../../output/affected-files.ts';
 import { repositoryProgress } from '../../../output/repository-progress.ts';
-import { counted, firstLines } from '../../../output/text.ts';
+import { counted, firstLines, grouped } from '../../../output/text.ts';
 import { addRepairOptions, openForRepair, type RepairOptions } from './repair-options.ts';
 
 interface Options extends RepairOptions {
@@ -51,7 +51,7 @@ export const addRepairSnapshotsCommand: AddCommand = (parent, register) => {
         plan.snapshots.map((broken) => snapshotLine(broken, result)),
         mostLines,
       ),
-      `${result ? 'modified' : 'would modify'} ${counted(plan.snapshots.length, 'snapshot')} of ${plan.examined.toLocaleString('en-US')}`,
+      `${result ? 'modified' : 'would modify'} ${counted(plan.snapshots.length, 'snapshot')} of ${grouped(plan.examined)}`,
     ]);
   });
 };

@@ -1,0 +1,63 @@
+// Alerts about captured log: from how each capture stands, as facts, so that they open and close with their reasons.
+
+import type { App, WalCapture } from '@varve/contract';
+import type { WantedAlert } from './wanted-alert.ts';
+
+const minuteMs = 60_000;
+/** The repository may be so far behind its databases. */
+const lagLimitMinutes = 15;
+/** Restarts of servers and of Varve take their time. */
+const stoppedGraceMs: Readonly<Record<WalCapture['state'], number>> = {
+  starting: 10 * minuteMs,
+  streaming: Number.POSITIVE_INFINITY,
+  reconnecting: 5 * minuteMs,
+  blocked: minuteMs,
+  stopped: minuteMs,
+  off: 10 * minuteMs,
+};
+/** A slot may keep so much WAL on its server, or come so close to its limit. */
+const retainedLimitBytes = 5 * 1024 ** 3;
+const leastSafeShare = 0.1;
+
+/** All alerts about the captures of an app that should be open. */
+export function walAlerts(app: App, captures: readonly WalCapture[], now: Date): WantedAlert[] {
+  return captures.flatMap((capture) => {
+    const subject = capture.component;
+    const base = { appId: app.id, subject, facts: { appName: app.name, component: subject } };
+    return [stopped, behind, gap, slot].flatMap((rule) => {
+      const wanted = rule(capture, now);
+      return wanted ? [{ ...base, ...wanted, facts: { ...base.facts, ...wanted.facts } }] : [];
+    });
+  });
+}
+
+type Rule = (capture: WalCapture, now: Date) => Pick<WantedAlert, 'code' | 'facts'> | undefined;
+
+const stopped: Rule = ({ state, since, problem }, now) => {
+  if (now.getTime() - Date.parse(since) < stoppedGraceMs[state]) return undefined;
+  return { code: 'wal-stopped', facts: { since, errorMessage: problem?.message, hint: problem?.hint ?? undefined } };
+};
+
+/** While nothing is captured at all, that is what is told. */
+const behind: Rule = (capture, now) => {
+  const { completeAt, since, commitProblem } = capture;
+  const at = completeAt ?? since;
+  if (stopped(capture, now) || now.getTime() - Date.parse(at) < lagLimitMinutes * minuteMs) return undefined;
+  const reason = { errorMessage: commitProblem?.message, hint: commitProblem?.hint ?? undefined };
+  return { code: 'wal-lag', facts: { ...reason, since: at, limitMinutes: lagLimitMinutes } };
+};
+
+/** Until a base backup behind it makes it a thing of the past. */
+const gap: Rule = ({ gap: found, hasBaseBackup }) => {
+  if (!found || hasBaseBackup !== false) return undefined;
+  return { code: 'wal-gap', facts: { since: found.detectedAt, errorMessage: found.message } };
+};
+
+const slot: Rule = ({ slotFacts }) => {
+  if (!slotFacts) return undefined;
+  const { status, safeBytes, keepLimitBytes, retainedBytes } = slotFacts;
+  const isLost = status === 'unreserved' || status === 'lost';
+  const isClose = safeBytes !== null && keepLimitBytes !== null && safeBytes < keepLimitBytes * leastSafeShare;
+  const isLarge = retainedBytes !== null && retainedBytes > retainedLimitBytes;
+  return isLost || isClose || isLarge ? { code: 'wal-slot', facts: {} } : undefined;
+};
