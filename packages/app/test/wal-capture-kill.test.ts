@@ -20,7 +20,7 @@ import { addCapturedApp, connect, query, reachCommit, readArchive, withRepositor
 import { temporaryFolder } from './engine-fixture.ts';
 
 const script = join(import.meta.dirname, 'processes', 'capture.ts');
-const rounds = Number(process.env['VARVE_TEST_KILLS'] ?? 5);
+const rounds = Number(process.env['VARVE_TEST_KILLS'] ?? 3);
 const binaries = await findPostgresBinaries();
 const tested = process.env['VARVE_TEST_POSTGRES'] === undefined ? binaries.slice(0, 1) : binaries;
 

@@ -193,6 +193,23 @@ describe('an app', () => {
     expect((await lab.run(['app', 'policy', 'files', '--time-zone', 'Mars/Phobos'])).exitCode).toBe(2);
   });
 
+  test('with a database tells how it is saved, and changes only what options name', async () => {
+    const url = ['--database', 'postgresql://nobody@127.0.0.1:1/postgres'];
+    await ok('app', 'add', 'shop', ...url, '--database-method', 'both', '--max-rate', '20000');
+    expect((await ok('app', 'database', 'shop')).stdout).toMatch(/by base backup and dump, at most 20000 kB\/s$/m);
+    const [changed] = (await okJson('app', 'database', 'shop', '--max-rate', '0')) as Record<string, unknown>[];
+    expect(changed).toMatchObject({ name: 'db', method: 'both' });
+    expect(changed).not.toHaveProperty('maxRateKBps');
+    expect((await ok('app', 'database', 'shop', 'db', '--database-method', 'dump')).stdout).toMatch(/by dump$/m);
+    // Files alone could not be put back: where the data folder is was never said.
+    const refused = await lab.run(['app', 'database', 'shop', '--database-method', 'base', '--json']);
+    expect(jsonError(refused)).toMatchObject({ code: 'APP_INVALID', hint: expect.stringContaining('both') });
+    const none = await lab.run(['app', 'database', 'shop', 'other', '--database-method', 'dump', '--json']);
+    expect(jsonError(none)).toMatchObject({ code: 'APP_INVALID', hint: 'It has: db.' });
+    expect((await lab.run(['app', 'database', 'files'])).stderr).toContain('[USAGE_INVALID]');
+    await ok('app', 'remove', 'shop', '--yes');
+  });
+
   test('forgets what its policy does not keep, after a preview', async () => {
     await ok(
       'app',
@@ -215,7 +232,7 @@ describe('an app', () => {
     const preview = retentionPreviewSchema.parse(await okJson('forget', 'files', '--dry-run'));
     expect(preview.keep).toHaveLength(1);
     expect(preview.remove.length).toBeGreaterThan(1);
-    expect((await ok('forget', 'files', '--dry-run')).stdout).toMatch(/would be removed, 1 kept\.$/m);
+    expect((await ok('forget', 'files', '--dry-run')).stdout).toMatch(/would be removed, 1 snapshot kept\.$/m);
     expect((await ok('forget', 'files', '--yes')).stdout).toMatch(/^Removed \d snapshots\.$/m);
     expect(await okJson('snapshots', 'files')).toHaveLength(1);
     expect((await ok('forget', 'files', '--yes')).stdout).toContain('Nothing to remove');

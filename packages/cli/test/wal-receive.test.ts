@@ -59,7 +59,9 @@ describe.skipIf(!hasServer)('varve wal', () => {
 
   test('slots are listed and dropped', async () => {
     const list = await lab.run(['wal', 'slots', 'list', '--json'], { env: { VARVE_DATABASE_URL: server.url } });
-    expect(JSON.parse(list.stdout)).toMatchObject([{ slot: 'tool', type: 'physical', wal_status: 'reserved' }]);
+    expect(JSON.parse(list.stdout)).toMatchObject([
+      { slot: 'tool', installation: null, type: 'physical', wal_status: 'reserved' },
+    ]);
     const drop = ['wal', 'slots', 'drop', 'tool', '--url-file', 'url'];
     expect((await lab.run([...drop, '--json'])).exitCode).toBe(2);
     expect((await lab.run([...drop, '--yes'])).stdout).toBe('dropped the slot tool\n');

@@ -293,6 +293,7 @@ function answerToOne(state: State, line: string, query: URLSearchParams, body: u
   if (area !== 'apps' || overview === undefined) return notFound('APP_NOT_FOUND');
   const snapshots = fixtures.snapshots.get(id) ?? [];
   if (part === undefined) return { body: method === 'DELETE' ? null : overview };
+  if (part === 'databases') return { body: overview.app };
   if (part === 'policy') return { body: { ...overview.app, policy: body as Policy } };
   const daysAgo = (days: number): string => new Date(state.now - days * 86_400_000).toISOString();
   if (part === 'retention') {

@@ -346,6 +346,21 @@ describe.skipIf(skipReason !== '')(`flows in a browser${skipReason}`, () => {
     });
     expect(stage.complaints).toEqual([]);
   });
+
+  test('how a database is saved is changed in place', async () => {
+    await using stage = await open('full', '/apps/ferreteria');
+    const { page, server } = stage;
+    await page.getByRole('button', { name: 'Change how db is saved' }).click();
+    await page.getByLabel('How it is saved').selectOption('both');
+    await page.getByLabel('At most, in MB/s').fill('20.5');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByRole('dialog').waitFor({ state: 'hidden' });
+    expect(server.requests.find(({ line }) => line === 'PUT /apps/ferreteria/databases/db')?.body).toEqual({
+      method: 'both',
+      maxRateKBps: 20_500,
+    });
+    expect(stage.complaints).toEqual([]);
+  });
 });
 
 interface Stage extends Visitor {

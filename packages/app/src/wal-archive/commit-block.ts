@@ -11,6 +11,9 @@ import type { StoredBlock } from './wal-archive.ts';
 const lockWaitMs = 5 * 60_000;
 /** Log compresses well and is read whole: cut only so that a reader needs not hold a segment. */
 const chunkBytes = 1024 * 1024;
+const threadWorthBytes = 16 * 1024 * 1024;
+const leastPackBytes = 256 * 1024;
+const largestSmallPackBytes = 8 * 1024 * 1024;
 
 export interface CommitBlock {
   readonly block: WalBlock;
@@ -36,13 +39,16 @@ export interface CommitBlock {
 export async function commitBlock(repository: Repository, commit: CommitBlock): Promise<StoredBlock> {
   const { block, previous, signal } = commit;
   const known = previous ?? commit.before;
+  const before = new Map(known?.block.segments.map(({ name, bytes }) => [name, bytes]));
+  const newBytes = block.segments.reduce((sum, { name, bytes }) => sum + bytes - (before.get(name) ?? 0), 0);
   await using session = await startArchive(repository, {
     signal,
     lockWaitMs,
     lockOwner: commit.lockOwner,
-    workers: 1,
+    // Mostly there is little to do, and starting a thread costs more than all of it.
+    workers: newBytes < threadWorthBytes ? 0 : 1,
+    packSizeBytes: packSizeFor(newBytes),
   });
-  const before = new Map(known?.block.segments.map(({ name, bytes }) => [name, bytes]));
   const sources = new Map(commit.appended.map(({ name, source }) => [name, source]));
   for (const { name, bytes } of block.segments) {
     const savedBytes = before.get(name);
@@ -74,6 +80,12 @@ export async function commitBlock(repository: Repository, commit: CommitBlock): 
   });
   if (previous) await removeReplaced(repository, previous, commit);
   return { block, snapshot };
+}
+
+/** Memory for packs is set aside by their size, so that it is only as large as what is to come. */
+function packSizeFor(newBytes: number): number | undefined {
+  const needed = newBytes + leastPackBytes;
+  return needed > largestSmallPackBytes ? undefined : 2 ** Math.ceil(Math.log2(needed));
 }
 
 async function savedNode(

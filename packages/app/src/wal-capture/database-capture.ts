@@ -41,11 +41,13 @@ export interface DatabaseCaptureOptions {
   readonly logger: Logger;
   /** Pauses after a receiver ended, one after the other, the last one again and again. */
   readonly retryDelaysMs?: readonly number[] | undefined;
+  /** The same for commits that failed. */
+  readonly commitRetryDelaysMs?: readonly number[] | undefined;
 }
 
 const second = 1000;
 const defaultRetryDelaysMs = [5 * second, 15 * second, 30 * second, 60 * second, 120 * second, 300 * second];
-const commitRetryDelaysMs = [second, 5 * second, 15 * second, 30 * second];
+const defaultCommitRetryDelaysMs = [second, 5 * second, 15 * second, 30 * second];
 const slotCheckMs = 60 * second;
 /** A last commit when the server stops may take so long. */
 const farewellMs = 10 * second;
@@ -252,7 +254,8 @@ export class DatabaseCapture implements AsyncDisposable {
         if (signal.aborted) return;
         status.commitFailed(error);
         this.#options.logger.warn('captured WAL could not be stored', { ...this.#options.owner, error: String(error) });
-        await sleep(delayOf(commitRetryDelaysMs, failures++), { signal }).catch(() => {});
+        const delays = this.#options.commitRetryDelaysMs ?? defaultCommitRetryDelaysMs;
+        await sleep(delayOf(delays, failures++), { signal }).catch(() => {});
         storedUpTo = undefined;
         lastPartialMs = Number.NEGATIVE_INFINITY;
         continue;

@@ -13,10 +13,11 @@ import {
   type SpoolState,
   type WalSpool,
 } from '@varve/postgres';
-import type { LockOwnerOptions, Repository } from '@varve/repository';
+import { readFileContent, type LockOwnerOptions, type Repository } from '@varve/repository';
+import { collectBytes } from '../components/collect-bytes.ts';
 import { commitBlock } from '../wal-archive/commit-block.ts';
 import { WalArchive, type StoredBlock } from '../wal-archive/wal-archive.ts';
-import type { WalOwner } from '../wal-archive/wal-block-files.ts';
+import { historyPath, type WalOwner } from '../wal-archive/wal-block-files.ts';
 import { ArchivedWal, type WalPlace } from './archived-wal.ts';
 import { BlockDraft } from './block-draft.ts';
 import { clearGapNote, noteGap, readGapNote, type GapNote } from './gap-notes.ts';
@@ -250,6 +251,7 @@ export class WalCommitter {
     const { draft, stored, before } = open;
     const spooled = await readHistories(spool.folder);
     const histories = historiesOf(draft.timeline, spooled);
+    await this.#keepHistories(stored, histories);
     const block: WalBlock = {
       format: 'varve-wal-block',
       formatVersion: 1,
@@ -286,6 +288,15 @@ export class WalCommitter {
     this.#archived?.add(open.stored);
     this.#isContentLost = false;
     if (block.gap !== null) clearGapNote(spool.folder);
+  }
+
+  /** History files that a version of the block has stay, also when the spool was lost. */
+  async #keepHistories(stored: StoredBlock | null, histories: Map<number, Uint8Array>): Promise<void> {
+    for (const timeline of stored?.block.histories ?? []) {
+      if (!stored || histories.has(timeline)) continue;
+      const options = { treeId: stored.snapshot.tree, path: historyPath(timeline) };
+      histories.set(timeline, await collectBytes(readFileContent(await this.#options.repository(), options)));
+    }
   }
 
   /** Goes on with another block. What is left in the spool of the place that this one ended at is stored, or not valid. */
@@ -366,7 +377,7 @@ function isWorthStoring(
 }
 
 /** Those of a timeline and of its ancestors, as far as the spool has them. */
-function historiesOf(timeline: number, spooled: ReadonlyMap<number, SpoolHistory>): ReadonlyMap<number, Uint8Array> {
+function historiesOf(timeline: number, spooled: ReadonlyMap<number, SpoolHistory>): Map<number, Uint8Array> {
   const ancestors = spooled.get(timeline)?.history.ancestors.map((ancestor) => ancestor.timeline) ?? [];
   const wanted = new Set([...ancestors, timeline]);
   return new Map([...spooled].filter(([one]) => wanted.has(one)).map(([one, { data }]) => [one, data]));

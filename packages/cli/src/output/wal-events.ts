@@ -133,10 +133,16 @@ function eventJson(event: WalCaptureEvent): unknown {
   }
 }
 
+/** The first digits of the id of the installation whose server made a slot; undefined for slots of others. */
+export function installationOfSlot(name: string): string | undefined {
+  return /^varve_([0-9a-f]{8})_/.exec(name)?.[1];
+}
+
 /** A slot as JSON shows it. */
 export function slotJson(slot: SlotFacts): Record<string, unknown> {
   return {
     slot: slot.name,
+    installation: installationOfSlot(slot.name) ?? null,
     type: slot.isPhysical ? 'physical' : 'logical',
     is_active: slot.isActive,
     active_pid: slot.activePid ?? null,

@@ -29,7 +29,7 @@ export interface StartArchiveOptions {
   readonly onItem?: ((item: Item) => void) | undefined;
   /** Read and compute everything, store nothing, take no lock. */
   readonly dryRun?: boolean | undefined;
-  /** Worker threads; the number of processors, at least 2, when absent. */
+  /** Worker threads; the number of processors, at least 2, when absent. 0: a few megabytes are done in the thread that asks. */
   readonly workers?: number | undefined;
   /** Start them all at once: for inputs of many files. Else as there is work for them. */
   readonly startsThreads?: boolean | undefined;
@@ -110,6 +110,8 @@ export interface AddTarOptions {
   readonly source: AsyncIterable<Uint8Array>;
   /** Leading path components that are taken off every name. */
   readonly stripComponents?: number | undefined;
+  /** An archive without an entry for its root: the target gets owner and mode of its first folder, not those of this process. */
+  readonly rootLikeFirstFolder?: boolean | undefined;
   /** Files that are cut at the borders of their pages; patterns are matched against paths in the target. */
   readonly pages?: PageFiles | undefined;
 }

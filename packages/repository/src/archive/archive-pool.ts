@@ -19,10 +19,27 @@ export function makeArchiveThreads(workers: number | undefined): ArchiveThreads 
   return new ThreadPool({ file, threads, transfer });
 }
 
-/** The result that belongs to a kind of job. */
-type ResultOf<K extends Job['kind']> = Extract<JobResult, { kind: K }>;
+export type JobOf<K extends Job['kind']> = Extract<Job, { kind: K }>;
 
-export class ArchivePool {
+/** The result that belongs to a kind of job. */
+export type ResultOf<K extends Job['kind']> = Extract<JobResult, { kind: K }>;
+
+/** Who does the jobs of an archive. */
+export interface ArchiveWork {
+  /** Jobs that may be under way at once. */
+  readonly capacity: number;
+  /** Runs a job; `prepare` is called when its turn has come. System errors reject as such. */
+  run<K extends Job['kind']>(prepare: () => JobOf<K> | Promise<JobOf<K>>): Promise<ResultOf<K>>;
+  /** Hands on what is not a full pack yet; call it when no job is left. */
+  flush(): Promise<void>;
+  /** A pack is stored: there is room for another. */
+  packSettled(): void;
+  /** Ends all work: every job rejects with `error`. */
+  fail(error: unknown): void;
+  close(): Promise<void>;
+}
+
+export class ArchivePool implements ArchiveWork {
   readonly #threads: ArchiveThreads;
   readonly #control: Int32Array;
 
@@ -38,9 +55,7 @@ export class ArchivePool {
   }
 
   /** Runs a job; `prepare` is called when a thread is ready for it. System errors reject as such. */
-  async run<K extends Job['kind']>(
-    prepare: () => Extract<Job, { kind: K }> | Promise<Extract<Job, { kind: K }>>,
-  ): Promise<ResultOf<K>> {
+  async run<K extends Job['kind']>(prepare: () => JobOf<K> | Promise<JobOf<K>>): Promise<ResultOf<K>> {
     // A thread answers each kind of job with its kind of result.
     return (await this.#threads.run(prepare)) as ResultOf<K>;
   }

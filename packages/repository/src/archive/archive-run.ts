@@ -13,13 +13,25 @@ import { PackUploader } from '../pack/pack-uploader.ts';
 import type { Repository } from '../repository.ts';
 import { TreeReader } from '../restore/tree-reader.ts';
 import { TimeFormatter } from '../tree/go-time.ts';
-import { ArchivePool, makeArchiveThreads, type ArchiveThreads } from './archive-pool.ts';
+import {
+  ArchivePool,
+  makeArchiveThreads,
+  type ArchivePoolOptions,
+  type ArchiveThreads,
+  type ArchiveWork,
+} from './archive-pool.ts';
+import { InlinePool } from './inline-pool.ts';
 import { measureSource, type Measure, type MeasureOptions } from './measure-source.ts';
 import { addCounts, controlWords, noCounts, type Comparison, type Counts, type Item } from './worker-protocol.ts';
 
 const progressIntervalMs = 100;
-/** Large enough for work to go on while packs are written, small enough for the memory (16 to 25 MiB each). */
-const unstoredPacksBesideWorkers = 2;
+/**
+ * Packs beside one of each worker that may wait for the storage: so many that work goes on while they are written and that a
+ * remote storage has enough under way, few enough for the memory (16 to 25 MiB each).
+ */
+const unstoredPacksBesideWorkers = { local: 1, remote: 2 } as const;
+/** A storage that wants no more at once is as fast as a disk. */
+const connectionsOfDisk = 2;
 
 export interface ArchiveRunOptions {
   readonly repository: Repository;
@@ -41,7 +53,7 @@ export interface ArchiveRunOptions {
 export class ArchiveRun {
   readonly repository: Repository;
   readonly signal: AbortSignal;
-  readonly pool: ArchivePool;
+  readonly pool: ArchiveWork;
   readonly reader: NodeReader;
   /** Trees of the parent snapshot. */
   readonly trees: TreeReader;
@@ -82,8 +94,8 @@ export class ArchiveRun {
     this.#claims = new BlobClaims(repository.index);
     this.#uploader = new PackUploader(repository, { signal, onStored: (pack) => this.#stored(pack) });
     const threads = options.threads ?? makeArchiveThreads(options.workers);
-    this.pool = new ArchivePool({
-      threads,
+    const isDisk = repository.storage.connections <= connectionsOfDisk;
+    const work: Omit<ArchivePoolOptions, 'threads'> = {
       setup: {
         polynomial: repository.config.chunkerPolynomial,
         key: repository.key.reveal(),
@@ -95,13 +107,19 @@ export class ArchiveRun {
         comparison: this.comparison,
         withAccessTimes,
         tellsItems: options.onItem !== undefined,
-        maxUnstoredPacks: threads.size + unstoredPacksBesideWorkers,
+        maxUnstoredPacks: threads.size + unstoredPacksBesideWorkers[isDisk ? 'local' : 'remote'],
       },
       onEvent: (event) => {
         if (event.kind === 'pack') this.#upload(event.pack);
         else this.#parts.push(event.part);
       },
-    });
+    };
+    const { engine } = repository;
+    // The threads were not started, and never are.
+    this.pool =
+      options.workers === 0
+        ? new InlinePool({ ...work, engine, libc: this.reader.libc })
+        : new ArchivePool({ ...work, threads });
     this.#onAbort = () => this.pool.fail(cancelledError(signal));
     signal.addEventListener('abort', this.#onAbort, { once: true });
   }

@@ -29,6 +29,7 @@ import {
 } from '@varve/contract';
 import type {
   DownloadFormat,
+  DatabaseChange,
   NewAppInput,
   NewOwner,
   NewRestorePoint,
@@ -174,6 +175,8 @@ export const api = {
   discover: (o: Read = {}) => request('/apps/discover', discoverySchema, o),
   addApp: (body: NewAppInput) => request('/apps', appSchema, { method: 'POST', body }),
   removeApp: (id: string) => request(at(id), nothing, { method: 'DELETE' }),
+  updateDatabase: (id: string, component: string, body: DatabaseChange) =>
+    request(`${at(id)}/databases/${encodeURIComponent(component)}`, appSchema, { method: 'PUT', body }),
   updatePolicy: (id: string, body: PolicyInput) => request(`${at(id)}/policy`, appSchema, { method: 'PUT', body }),
 
   snapshots: (id: string, o: Read = {}) => request(`${at(id)}/snapshots`, z.array(appSnapshotSchema), o),

@@ -14,7 +14,7 @@ export const addSlotsListCommand: AddCommand = (parent, register) => {
   addDatabaseOptions(command);
   register(command, async (session) => {
     const { connectPostgres, formatLsn, listSlots } = await import('@varve/postgres');
-    const { slotJson } = await import('../../../output/wal-events.ts');
+    const { installationOfSlot, slotJson } = await import('../../../output/wal-events.ts');
     const location = await databaseLocation(session, command.opts<DatabaseOptions>());
     await using connection = await connectPostgres({ ...location, signal: session.signal });
     const slots = await listSlots(connection, { signal: session.signal });
@@ -22,6 +22,7 @@ export const addSlotsListCommand: AddCommand = (parent, register) => {
       if (slots.length === 0) return ['The server has no replication slots.'];
       const rows = slots.map((slot) => [
         slot.name,
+        madeBy(installationOfSlot(slot.name)),
         slot.isPhysical ? 'physical' : 'logical',
         slot.isActive ? 'in use' : 'idle',
         slot.walStatus ?? '-',
@@ -32,6 +33,7 @@ export const addSlotsListCommand: AddCommand = (parent, register) => {
       return tableLines(
         [
           { title: 'SLOT' },
+          { title: 'MADE BY' },
           { title: 'TYPE' },
           { title: 'USE' },
           { title: 'WAL' },
@@ -48,6 +50,11 @@ export const addSlotsListCommand: AddCommand = (parent, register) => {
     );
   });
 };
+
+/** The file `installation.id` of a data directory begins with these digits. */
+function madeBy(installation: string | undefined): string {
+  return installation === undefined ? '-' : `Varve ${installation}`;
+}
 
 function marginOf(slot: SlotFacts): string {
   if (slot.walStatus === 'lost') return 'lost';
