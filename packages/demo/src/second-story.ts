@@ -26,6 +26,7 @@ export interface SecondStoryOptions {
 const salesBeforeMs = 4000;
 const salesAfterMs = 3000;
 const pollMs = 500;
+const pointName = 'before the way back';
 /** A base backup, and some seconds of log in the repository. */
 const patienceMs = 180_000;
 
@@ -43,10 +44,13 @@ export async function tellSecondStory(options: SecondStoryOptions): Promise<void
   );
   print(`   Nobody notices: ${mistake.later.length} more orders are sold.`);
 
-  const range = await waitForRange(options, ({ toAt }) => Date.parse(toAt) >= mistake.lastSaleAt.getTime());
+  const point = await varve.createRestorePoint(appId, { name: pointName }, { signal: options.signal });
+  await varve.waitForRestorePoint(appId, point, { signal: patience(options) });
+  const range = await waitForRange(options, ({ timeline }) => timeline === point.timeline);
   print(
     `\n9. Any moment can be reached from ${clock(range.fromAt)} to ${clock(range.toAt)}, the last order that was sold.`,
   );
+  print(`   The present one gets a name, “${pointName}”, to find it again.`);
 
   const target = new Date(mistake.deletedAt.getTime() - 1000);
   await inPlace(options, target, range);
@@ -68,7 +72,6 @@ interface Afternoon {
   readonly deleted: readonly Order[];
   /** Sold after the target, acknowledged by the database. */
   readonly later: readonly Order[];
-  readonly lastSaleAt: Date;
 }
 
 async function theAfternoon({ app, signal }: SecondStoryOptions): Promise<Afternoon> {
@@ -79,9 +82,12 @@ async function theAfternoon({ app, signal }: SecondStoryOptions): Promise<Aftern
   const sold = await sales.stop();
   const target = deletedAt.getTime() - 1000;
   const later = sold.filter(({ soldAt }) => soldAt.getTime() > target);
-  const last = sold.at(-1);
-  if (!last || later.length === 0) throw differs('nothing was sold');
-  return { deletedAt, deleted, later, lastSaleAt: last.soldAt };
+  if (later.length === 0) throw differs('nothing was sold');
+  return { deletedAt, deleted, later };
+}
+
+function patience({ signal }: SecondStoryOptions): AbortSignal {
+  return AbortSignal.any([signal, AbortSignal.timeout(patienceMs)]);
 }
 
 /** The range of the present history, once it is as wanted. */
@@ -130,12 +136,12 @@ function describePlan({ base, wal, stop, estimate }: RecoveryPlan): string[] {
   ];
 }
 
-/** Copies what was sold since from a clone of the end of the history that was left; yields how many orders. */
+/** Copies what was sold since from a clone of the moment before the way back; yields how many orders. */
 async function keepBoth(options: SecondStoryOptions, range: RecoverableRange, lost: readonly Order[]): Promise<number> {
   const { varve, app, appId, print } = options;
   const port = await app.freePort();
   const request = recoveryRequestSchema.parse({
-    target: { type: 'latest' },
+    target: { type: 'name', name: pointName },
     timeline: range.timeline,
     destination: { type: 'sandbox', port },
   });
