@@ -16,6 +16,8 @@ export interface Figures {
   readonly wallSeconds: number;
   readonly cpuSeconds: number;
   readonly peakMegabytes: number;
+  /** What a repository grew by, where that is asked for. */
+  readonly storedBytes?: number | undefined;
 }
 
 const gnuTime = '/usr/bin/time';
@@ -60,5 +62,6 @@ export function medianOf(runs: readonly Figures[]): Figures {
     wallSeconds: middle((run) => run.wallSeconds),
     cpuSeconds: middle((run) => run.cpuSeconds),
     peakMegabytes: middle((run) => run.peakMegabytes),
+    ...(runs[0]?.storedBytes === undefined ? {} : { storedBytes: middle((run) => run.storedBytes ?? NaN) }),
   };
 }

@@ -3,7 +3,8 @@
 
 import { execFileSync } from 'node:child_process';
 import { appendFileSync, chmodSync, chownSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
 
 export interface ClusterOptions {
   /** Folder with initdb, pg_ctl, psql, pgbench. */
@@ -16,18 +17,18 @@ export interface ClusterOptions {
 /** pgbench's tables take about 15 MB for each unit of its scale. */
 const pgbenchBytesPerScale = 15e6;
 const rowBytes = 180;
-const port = 54_329;
 
 /** A running cluster; whoever made it stops it. */
 export class Cluster {
   readonly dataDir: string;
-  readonly port = port;
+  readonly port: number;
   /** Holds the socket. */
   readonly folder: string;
   readonly programs: string;
   readonly ids: { readonly uid?: number; readonly gid?: number };
 
-  constructor({ programs, folder }: ClusterOptions) {
+  constructor({ programs, folder }: ClusterOptions, port: number) {
+    this.port = port;
     this.programs = programs;
     this.folder = folder;
     this.dataDir = join(folder, 'data');
@@ -35,12 +36,12 @@ export class Cluster {
   }
 
   get url(): string {
-    return `postgresql://postgres@127.0.0.1:${port}/postgres`;
+    return `postgresql://postgres@127.0.0.1:${this.port}/postgres`;
   }
 
   /** Runs one of PostgreSQL's programs as the owner of the cluster; yields what it prints. */
   run(program: string, ...parameters: string[]): string {
-    const where = ['-h', this.folder, '-p', String(port), '-U', 'postgres'];
+    const where = ['-h', this.folder, '-p', String(this.port), '-U', 'postgres'];
     const options = { ...this.ids, cwd: '/', encoding: 'utf8' as const, stdio: ['ignore', 'pipe', 'pipe'] as const };
     return execFileSync(join(this.programs, program), [...where, ...parameters], {
       ...options,
@@ -53,7 +54,7 @@ export class Cluster {
   }
 
   start(): void {
-    this.control('start', '-l', join(this.folder, 'log'));
+    this.control('start', '-l', join(this.folder, 'log'), '-o', `-p ${this.port} -k ${this.folder}`);
   }
 
   stop(): void {
@@ -71,22 +72,22 @@ export class Cluster {
 }
 
 /** Makes the cluster unless it is there, and starts it. */
-export function startCluster(options: ClusterOptions): Cluster {
-  const made = join(options.folder, 'data');
-  if (!existsSync(made)) makeCluster(options);
-  const cluster = new Cluster(options);
+export async function startCluster(options: ClusterOptions): Promise<Cluster> {
+  const port = await freePort();
+  if (!existsSync(options.folder)) makeCluster(options, port);
+  const cluster = new Cluster(options, port);
   cluster.start();
   return cluster;
 }
 
 /** Never half there: it is made under another name. */
-function makeCluster(options: ClusterOptions): void {
+function makeCluster(options: ClusterOptions, port: number): void {
   const { folder, log, bytes } = options;
   const working = `${folder}.making`;
   rmSync(working, { recursive: true, force: true });
   mkdirSync(working, { recursive: true, mode: 0o755 });
   chmodSync(working, 0o755);
-  const cluster = new Cluster({ ...options, folder: working });
+  const cluster = new Cluster({ ...options, folder: working }, port);
   const { uid, gid } = cluster.ids;
   if (uid !== undefined && gid !== undefined) chownSync(working, uid, gid);
   log(`making a cluster of ${(bytes / 1e9).toFixed(1)} GB in ${folder}`);
@@ -107,8 +108,6 @@ function makeCluster(options: ClusterOptions): void {
     [
       '',
       "listen_addresses = '127.0.0.1'",
-      `port = ${port}`,
-      `unix_socket_directories = '${dirname(cluster.dataDir)}'`,
       'shared_buffers = 256MB',
       'max_wal_size = 2GB',
       'autovacuum = off',
@@ -137,10 +136,18 @@ function makeCluster(options: ClusterOptions): void {
   } finally {
     cluster.stop();
   }
-  const settings = join(cluster.dataDir, 'postgresql.conf');
-  const text = readFileSync(settings, 'utf8').replaceAll(working, folder);
-  appendFileSync(settings, text.slice(text.lastIndexOf('unix_socket_directories')).split('\n', 1)[0] + '\n');
   renameSync(working, folder);
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
+    });
+  });
 }
 
 function idsOf(user: string): { uid: number; gid: number } {

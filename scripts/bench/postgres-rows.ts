@@ -6,7 +6,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync }
 import { join } from 'node:path';
 import { measure, type Figures } from './measure.ts';
 import { startCluster, type Cluster } from './postgres-cluster.ts';
-import type { Row } from './row.ts';
+import type { Row } from './repository-rows.ts';
 
 export interface PostgresPlaces {
   readonly folder: string;
@@ -23,47 +23,47 @@ const pageBytes = 8192;
 /** In the order in which they have to run. Start the cluster with `prepare` of the first one that runs; `end` stops it. */
 export function postgresRows(places: PostgresPlaces): { readonly rows: readonly Row[]; readonly end: () => void } {
   const bench = new PostgresBench(places);
-  const prepare = async (): Promise<void> => bench.start();
+  const prepare = (): Promise<void> => bench.start();
   const size = `${places.scale} GB`;
   const rows: Row[] = [
     {
       name: `base backup of ${size}, pg_basebackup`,
-      peer: 'pg_basebackup, one stream, not compressed',
+      peerName: 'pg_basebackup, one stream, not compressed',
       floor: '',
       goal: '1× wall',
       prepare,
-      runVarve: () => bench.fullBackup(),
-      runPeer: () => bench.pgBasebackup(),
+      varve: () => bench.fullBackup(),
+      peer: () => bench.pgBasebackup(),
     },
   ];
   const isBackrestThere = places.pgbackrest !== undefined;
   if (isBackrestThere) {
     rows.push({
       name: `base backup of ${size}`,
-      peer: 'pgBackRest, 2 processes, zst',
+      peerName: 'pgBackRest, 2 processes, zst',
       floor: '1.3× wall',
       goal: '2× wall',
       prepare,
-      runVarve: () => bench.fullBackup(),
-      runPeer: () => bench.backrestBackup(),
+      varve: () => bench.fullBackup(),
+      peer: () => bench.backrestBackup(),
     });
   }
   rows.push({
     name: 'second base backup, 1 % of the pages changed: stored',
-    peer: 'bytes of these pages',
+    peerName: 'bytes of these pages',
     floor: '3× bytes',
     goal: '1.3× bytes',
     prepare: async () => {
       await prepare();
       await bench.fullBackup();
     },
-    runVarve: () => bench.secondBackup(),
-    runPeer: async () => bench.changedPages,
+    varve: () => bench.secondBackup(),
+    peer: async () => bench.changedPages,
   });
   if (isBackrestThere) {
     rows.push({
       name: `restore of the base backup of ${size}`,
-      peer: 'pgBackRest, 2 processes',
+      peerName: 'pgBackRest, 2 processes',
       floor: '1× wall',
       goal: '1.5× wall',
       prepare: async () => {
@@ -71,8 +71,8 @@ export function postgresRows(places: PostgresPlaces): { readonly rows: readonly 
         await bench.fullBackup();
         await bench.backrestBackup();
       },
-      runVarve: () => bench.restore(),
-      runPeer: () => bench.backrestRestore(),
+      varve: () => bench.restore(),
+      peer: () => bench.backrestRestore(),
     });
   }
   return { rows, end: () => bench.stop() };
@@ -89,12 +89,12 @@ class PostgresBench {
     this.#places = places;
   }
 
-  start(): void {
+  async start(): Promise<void> {
     if (this.#cluster) return;
     const { folder, programs, scale } = this.#places;
     mkdirSync(folder, { recursive: true });
     const log = (line: string): void => console.log(line);
-    this.#cluster = startCluster({ programs, folder: this.#path(`cluster-${scale}`), bytes: scale * 1e9, log });
+    this.#cluster = await startCluster({ programs, folder: this.#path(`cluster-${scale}`), bytes: scale * 1e9, log });
   }
 
   stop(): void {
@@ -107,20 +107,22 @@ class PostgresBench {
     for (const name of ['varve-data', 'varve-repository']) this.#remove(name);
     writeFileSync(this.#path('url'), cluster.url, { mode: 0o600 });
     const varve = (...parameters: string[]): void =>
-      void execFileSync(this.#places.launcher, parameters, { env: { ...process.env, ...this.#env() }, stdio: 'ignore' });
+      void execFileSync(this.#places.launcher, parameters, {
+        env: { ...process.env, ...this.#env() },
+        stdio: 'ignore',
+      });
     varve('connect', '--create', this.#path('varve-repository'));
-    const database = ['--database-url-file', this.#path('url'), '--database-method', 'base', '--database-read-through', 'volume'];
+    const database = ['--database-url-file', this.#path('url'), '--database-method', 'base'];
     const places = ['--database-directory', cluster.dataDir, '--database-programs', cluster.programs];
     varve('app', 'add', 'bench', ...database, ...places);
-    const [, , , password = ''] = [];
-    void password;
     return this.#snapshot();
   }
 
   async secondBackup(): Promise<Figures> {
     const cluster = this.#running();
     const before = cluster.sql('select pg_current_wal_insert_lsn()');
-    const rest = this.#changes++;
+    // Every other page: two pages make a chunk.
+    const rest = (2 * this.#changes++) % 100;
     for (const table of ['mixed', 'pgbench_accounts']) {
       const column = table === 'mixed' ? 'n' : 'abalance';
       cluster.sql(`update ${table} set ${column} = ${column} + 1
@@ -143,7 +145,15 @@ class PostgresBench {
     ) as { password: string };
     writeFileSync(this.#path('varve-password'), kit.password, { mode: 0o600 });
     const where = ['--repo', this.#path('varve-repository'), '--password-file', this.#path('varve-password')];
-    const parameters = ['repo', 'restore', 'latest:/databases/db/base', '-q', '--target', this.#path('restored'), ...where];
+    const parameters = [
+      'repo',
+      'restore',
+      'latest:/databases/db/base',
+      '-q',
+      '--target',
+      this.#path('restored'),
+      ...where,
+    ];
     return measure({ program: this.#places.launcher, parameters, env: this.#env() });
   }
 

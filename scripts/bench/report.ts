@@ -5,6 +5,7 @@ import type { Figures } from './measure.ts';
 
 export interface RowResult {
   readonly name: string;
+  readonly peerName?: string | undefined;
   readonly floor: string;
   readonly goal: string;
   readonly varve: Figures;
@@ -20,6 +21,24 @@ export function tableOf(rows: readonly RowResult[], peerName: string): string {
     return `| ${name} | ${figures(varve)} | ${figures(peer)} | **${faster}×** | ${cpu}× | ${floor} | ${goal} |`;
   });
   return [head, '|---|---|---|---|---|---|---|', ...lines].join('\n');
+}
+
+/** As {@link tableOf}, for rows that each name their peer; rows of stored bytes have ours by the peer's, so that less is better. */
+export function tableOfPeers(rows: readonly RowResult[]): string {
+  const head = '| work | Varve | peer | ratio | floor | goal |';
+  const lines = rows.map(({ name, varve, peer, peerName, floor, goal }) => {
+    const isStored = Number.isNaN(peer.wallSeconds);
+    const ratio = isStored
+      ? `${((varve.storedBytes ?? NaN) / (peer.storedBytes ?? NaN)).toFixed(2)}× the bytes`
+      : `${(peer.wallSeconds / varve.wallSeconds).toFixed(2)}× faster, ${(varve.cpuSeconds / peer.cpuSeconds).toFixed(2)}× CPU`;
+    const [ours, theirs] = isStored ? [stored(varve), stored(peer)] : [figures(varve), figures(peer)];
+    return `| ${name} | ${ours} | ${peerName ?? ''}: ${theirs} | **${ratio}** | ${floor} | ${goal} |`;
+  });
+  return [head, '|---|---|---|---|---|---|', ...lines].join('\n');
+}
+
+function stored({ storedBytes = NaN }: Figures): string {
+  return `${(storedBytes / 1e6).toFixed(1)} MB`;
 }
 
 function figures({ wallSeconds, cpuSeconds, peakMegabytes }: Figures): string {

@@ -18,6 +18,8 @@ export interface BenchPlaces {
 
 export interface Row {
   readonly name: string;
+  /** Who or what Varve is compared with, when it is not restic. */
+  readonly peerName?: string | undefined;
   readonly floor: string;
   readonly goal: string;
   /** Once, before the first run. */

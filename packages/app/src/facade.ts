@@ -8,6 +8,7 @@ import type {
   App,
   AppOverview,
   AppSnapshot,
+  DatabaseChange,
   DiscoveredApp,
   DoctorCheck,
   DownloadFormat,
@@ -145,6 +146,8 @@ export interface Varve extends AsyncDisposable {
   removeApp(appId: string): Promise<void>;
   /** APP_NOT_FOUND, SETTINGS_INVALID for a cron expression or time zone that does not exist. */
   updatePolicy(appId: string, policy: Policy): Promise<App>;
+  /** How a database is saved from its next snapshot on. APP_NOT_FOUND, APP_INVALID. */
+  updateDatabase(appId: string, component: string, change: DatabaseChange): Promise<App>;
 
   /** Newest first. APP_NOT_FOUND. */
   listSnapshots(appId: string): Promise<AppSnapshot[]>;

@@ -146,6 +146,7 @@ export class UseCaseRuns {
       const { problems } = await runRestore(this.#context(run), {
         ...input,
         fingerprint: request.fingerprint,
+        recoveries: this.#parts.recoveries,
         takeSafetySnapshot: async () => {
           const name = `Before restoring ${input.snapshotId.slice(0, 8)}`;
           const { snapshot } = await this.#take(run, { app, kind: 'pre-restore', name });

@@ -5,6 +5,7 @@ import type { Clock, Logger, Progress, Secret } from '@varve/base';
 import type { App, AppSnapshot, Component, Manifest, SnapshotKind } from '@varve/contract';
 import type { DockerEngine } from '@varve/docker';
 import type { LockOwnerOptions, Repository } from '@varve/repository';
+import type { RecoveryRecords } from './recovery/recovery-records.ts';
 
 /**
  * A thing that a run is about to stop, with all that is needed to start it again in another process.
@@ -146,6 +147,8 @@ export interface RunRestoreInput extends PlanRestoreInput {
   readonly fingerprint: string;
   /** Called when `safetySnapshot` is set; its failure ends the restore before anything is changed. */
   readonly takeSafetySnapshot: () => Promise<{ readonly snapshotId: string }>;
+  /** Where recoveries of databases note what they make. */
+  readonly recoveries: RecoveryRecords;
 }
 
 export interface RestoredApp {

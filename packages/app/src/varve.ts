@@ -8,6 +8,7 @@ import {
   appSchema,
   type App,
   type AppOverview,
+  type DatabaseChange,
   type DatabaseComponent,
   type Job,
   type NewApp,
@@ -16,6 +17,7 @@ import {
 } from '@varve/contract';
 import { testLetter } from './alerts/alert-texts.ts';
 import { sendLetter } from './alerts/mailer.ts';
+import { changeDatabase } from './apps/change-database.ts';
 import { protectionOf } from './apps/protection.ts';
 import { openSqlite } from './catalogue/catalogue.ts';
 import { discoverApps } from './discovery/discover-apps.ts';
@@ -213,6 +215,13 @@ class OpenVarve implements Varve {
     const { apps, clock } = this.#parts;
     assertCronRule(policy.schedule, clock.now());
     const app = { ...(await apps.get(appId)), policy };
+    await apps.update(app);
+    return app;
+  }
+
+  async updateDatabase(appId: string, component: string, change: DatabaseChange): Promise<App> {
+    const { apps } = this.#parts;
+    const app = changeDatabase(await apps.get(appId), component, change);
     await apps.update(app);
     return app;
   }

@@ -371,7 +371,12 @@ describe.skipIf(!lab.available)(suiteName('a Compose app', lab), () => {
       };
       const run = runRestore(
         { ...context, report },
-        { ...input, fingerprint, takeSafetySnapshot: () => Promise.reject(new Error('not asked for')) },
+        {
+          ...input,
+          fingerprint,
+          recoveries: fixture.recoveries,
+          takeSafetySnapshot: () => Promise.reject(new Error('not asked for')),
+        },
       );
       await expect(run).rejects.toMatchObject({
         code: 'RESTORE_FAILED',

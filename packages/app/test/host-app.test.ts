@@ -330,6 +330,7 @@ describe('a restore', () => {
     const run = runRestore(fixture.context(), {
       ...input,
       fingerprint: plan.fingerprint,
+      recoveries: fixture.recoveries,
       takeSafetySnapshot: () => Promise.reject(new Error('not asked for')),
     });
     await expect(run).rejects.toMatchObject({ code: 'RESTORE_PLAN_STALE' });
@@ -350,6 +351,7 @@ describe('a restore', () => {
     const run = runRestore(fixture.context(), {
       ...input,
       fingerprint,
+      recoveries: fixture.recoveries,
       takeSafetySnapshot: () => Promise.reject(new Error('the disk is full')),
     });
     await expect(run).rejects.toThrow('the disk is full');

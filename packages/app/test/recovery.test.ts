@@ -208,6 +208,40 @@ describe.skipIf(newest === undefined)('a target', () => {
   });
 });
 
+describe.skipIf(newest === undefined)('timelines', () => {
+  const binDir = newest?.binDir ?? '';
+
+  test(
+    'are followed after a recovery in place, and the branch that was left is reached by its number',
+    { timeout },
+    async () => {
+      await using lab = await recoveryLab({ binDir });
+      await lab.write(4);
+      await lab.base();
+      await lab.write(30);
+      await lab.archive();
+      const fork = row(lab, 15).micros;
+      const leftBehind = row(lab, 25).micros;
+      await recover(lab, { target: at(fork), destination: { type: 'in-place' }, safetySnapshot: false });
+      const first = lab.ledger.splice(0);
+      const kept = first.filter(({ micros }) => micros <= fork).map(({ id }) => id);
+      // On timeline 2 from here on; ids go on behind those that were used.
+      await lab.query('SELECT pg_sleep(0.2)');
+      await lab.write(0);
+      for (let id = 100; id < 110; id++) await lab.query(`INSERT INTO ledger VALUES (${id}, '')`);
+      await lab.archive();
+      const now = await idsAt(lab, { type: 'latest' });
+      expect(now).toEqual([...kept, ...Array.from({ length: 10 }, (_, n) => 100 + n)]);
+      const plan = await planOf(lab, { target: { type: 'latest' }, destination: sandbox });
+      expect(plan.wal.timelines).toEqual([1, 2]);
+      // What was committed after the fork is on timeline 1 only.
+      const branch = await recover(lab, { target: at(leftBehind), timeline: 1, destination: sandbox });
+      expect(await idsIn(branch)).toEqual(first.filter(({ micros }) => micros <= leftBehind).map(({ id }) => id));
+      await remove(lab, branch);
+    },
+  );
+});
+
 describe.skipIf(newest === undefined)('a recovery', () => {
   const binDir = newest?.binDir ?? '';
 
@@ -306,6 +340,25 @@ describe.skipIf(newest === undefined)('a recovery', () => {
     );
     expect(await leftovers(lab)).toEqual([]);
     expect(await records(lab).list()).toEqual([]);
+  });
+
+  test('of a server with larger settings than the recovered files have gets enough of each', { timeout }, async () => {
+    await using lab = await recoveryLab({
+      binDir,
+      settings: { max_connections: '30', max_prepared_transactions: '0' },
+    });
+    await lab.write(2);
+    await lab.base();
+    await lab.query('ALTER SYSTEM SET max_connections = 233');
+    await lab.query('ALTER SYSTEM SET max_prepared_transactions = 41');
+    await lab.server.stop();
+    await lab.server.start();
+    await lab.write(10);
+    await lab.archive();
+    const recovered = await recover(lab, { target: at(row(lab, -2).micros), destination: sandbox });
+    expect(await inSandbox(recovered, 'SHOW max_connections')).toBe('233');
+    expect(await inSandbox(recovered, 'SHOW max_prepared_transactions')).toBe('41');
+    await remove(lab, recovered);
   });
 
   test('that is cancelled leaves nothing, and the database runs on', { timeout }, async () => {

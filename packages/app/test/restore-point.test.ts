@@ -58,7 +58,7 @@ describe.skipIf(binDir === '')('a restore point', () => {
   test('needs the right to make one, and says how to give it', { timeout: 60_000 }, async () => {
     await using folder = await temporaryFolder();
     await using server = await startPostgres({ binDir });
-    await query(server, "create role clerk login password 'clerk-secret'");
+    await query(server, "create role clerk login replication password 'clerk-secret'");
     await using varve = await openVarve({ dataDirectory: join(folder.path, 'data'), dockerHost: 'unix:///no.sock' });
     const url = new URL(server.url);
     [url.username, url.password] = ['clerk', 'clerk-secret'];

@@ -10,6 +10,7 @@ import { connectDocker } from '@varve/docker';
 import { createRepository, type Repository } from '@varve/repository';
 import { openStorage } from '@varve/storage';
 import { planRestore } from '../src/restore/plan-restore.ts';
+import { RecoveryRecords } from '../src/recovery/recovery-records.ts';
 import { runRestore } from '../src/restore/run-restore.ts';
 import { takeSnapshot } from '../src/snapshot/take-snapshot.ts';
 import type {
@@ -27,6 +28,7 @@ export interface RunFixture extends AsyncDisposable {
   readonly repository: Repository;
   readonly repo: string;
   readonly password: string;
+  readonly recoveries: RecoveryRecords;
   /** What is recorded and not cleared. */
   readonly journal: Map<string, StoppedThing>;
   readonly log: string[];
@@ -89,8 +91,10 @@ export async function runFixture(options: { readonly dockerHost?: string } = {})
     hostName: 'test-host',
     version: '0.0.0-test',
   });
+  const recoveries = new RecoveryRecords(join(folder, 'recoveries'));
   const fixture: RunFixture = {
     folder,
+    recoveries,
     repository,
     repo,
     password,
@@ -115,6 +119,7 @@ export async function runFixture(options: { readonly dockerHost?: string } = {})
       return runRestore(context(), {
         ...input,
         fingerprint,
+        recoveries,
         takeSafetySnapshot: async () => ({
           snapshotId: (await takeSnapshot(context(), { app, kind: 'pre-restore' })).snapshot.id,
         }),

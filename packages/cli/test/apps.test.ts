@@ -193,6 +193,23 @@ describe('an app', () => {
     expect((await lab.run(['app', 'policy', 'files', '--time-zone', 'Mars/Phobos'])).exitCode).toBe(2);
   });
 
+  test('with a database tells how it is saved, and changes only what options name', async () => {
+    const url = ['--database', 'postgresql://nobody@127.0.0.1:1/postgres'];
+    await ok('app', 'add', 'shop', ...url, '--database-method', 'both', '--max-rate', '20000');
+    expect((await ok('app', 'database', 'shop')).stdout).toMatch(/by base backup and dump, at most 20000 kB\/s$/m);
+    const [changed] = (await okJson('app', 'database', 'shop', '--max-rate', '0')) as Record<string, unknown>[];
+    expect(changed).toMatchObject({ name: 'db', method: 'both' });
+    expect(changed).not.toHaveProperty('maxRateKBps');
+    expect((await ok('app', 'database', 'shop', 'db', '--database-method', 'dump')).stdout).toMatch(/by dump$/m);
+    // Files alone could not be put back: where the data folder is was never said.
+    const refused = await lab.run(['app', 'database', 'shop', '--database-method', 'base', '--json']);
+    expect(jsonError(refused)).toMatchObject({ code: 'APP_INVALID', hint: expect.stringContaining('both') });
+    const none = await lab.run(['app', 'database', 'shop', 'other', '--database-method', 'dump', '--json']);
+    expect(jsonError(none)).toMatchObject({ code: 'APP_INVALID', hint: 'It has: db.' });
+    expect((await lab.run(['app', 'database', 'files'])).stderr).toContain('[USAGE_INVALID]');
+    await ok('app', 'remove', 'shop', '--yes');
+  });
+
   test('forgets what its policy does not keep, after a preview', async () => {
     await ok(
       'app',
@@ -206,14 +223,28 @@ describe('an app', () => {
       '0',
       '--keep-monthly',
       '0',
+      '--window-days',
+      '14',
+    );
+    expect((await ok('app', 'policy', 'files')).stdout).toMatch(
+      /^Any second: +of the last 14 days, stored every 10 s/m,
     );
     const preview = retentionPreviewSchema.parse(await okJson('forget', 'files', '--dry-run'));
     expect(preview.keep).toHaveLength(1);
     expect(preview.remove.length).toBeGreaterThan(1);
-    expect((await ok('forget', 'files', '--dry-run')).stdout).toMatch(/would be removed, 1 kept\.$/m);
+    expect((await ok('forget', 'files', '--dry-run')).stdout).toMatch(/would be removed, 1 snapshot kept\.$/m);
     expect((await ok('forget', 'files', '--yes')).stdout).toMatch(/^Removed \d snapshots\.$/m);
     expect(await okJson('snapshots', 'files')).toHaveLength(1);
     expect((await ok('forget', 'files', '--yes')).stdout).toContain('Nothing to remove');
+  });
+
+  test('shows the timeline of an app without a captured database, and refuses a point', async () => {
+    expect((await ok('timeline', 'files')).stdout).toContain('No database of this app is captured');
+    expect(await okJson('timeline', 'files')).toMatchObject({ appId: 'files', databases: [], snapshots: [{}] });
+    expect((await lab.run(['timeline', 'files', '--database', 'db'])).exitCode).toBe(2);
+    expect((await lab.run(['timeline', 'files', '--at', '2026-11-23 04:05:06'])).exitCode).toBe(4);
+    expect((await lab.run(['point', 'files', 'before'])).exitCode).toBe(2);
+    expect((await lab.run(['point', 'files', 'x'.repeat(64)])).stderr).toContain('at most 63 bytes');
   });
 
   test('gives the space of what was forgotten back, after a preview', async () => {

@@ -22,6 +22,7 @@ const commands = [
   'app add',
   'app list',
   'app show',
+  'app database',
   'app policy',
   'app remove',
   'snapshot',

@@ -29,6 +29,12 @@ export const volumeComponentSchema = z
   .meta({ id: 'VolumeComponent' });
 export type VolumeComponent = z.infer<typeof volumeComponentSchema>;
 
+export const databaseMethodSchema = z.enum(['dump', 'base', 'both']).meta({ id: 'DatabaseMethod' });
+export type DatabaseMethod = z.infer<typeof databaseMethodSchema>;
+
+/** How fast a server may send its files, in kB/s: what PostgreSQL's MAX_RATE takes. */
+export const baseRateSchema = z.number().int().min(32).max(1_048_576);
+
 export const databaseReadThroughSchema = z.enum(['auto', 'volume', 'stream']).meta({ id: 'DatabaseReadThrough' });
 
 /** A PostgreSQL cluster. */
@@ -37,8 +43,8 @@ export const databaseComponentSchema = z
     kind: z.literal('database'),
     name: componentNameSchema,
     engine: z.literal('postgresql').default('postgresql'),
-    /** dump: pg_dump of every database and the roles. base: the cluster's files, taken by BASE_BACKUP. */
-    method: z.enum(['dump', 'base']).default('dump'),
+    /** dump: pg_dump of every database and the roles. base: the cluster's files, as a physical base backup. both: one of each. */
+    method: databaseMethodSchema.default('dump'),
     source: z.discriminatedUnion('type', [
       /** In a container of the app; programs run inside it. */
       z.strictObject({
@@ -52,6 +58,8 @@ export const databaseComponentSchema = z
     ]),
     /** How a `base` is read; auto when absent: from the data folder where it can be read here, otherwise sent by the server. */
     readThrough: databaseReadThroughSchema.optional(),
+    /** For a `base` that the server sends; without limit when absent. */
+    maxRateKBps: baseRateSchema.optional(),
     /** On a host without Docker: the cluster's data folder, needed to put a `base` back. */
     dataDirectory: absolutePathSchema.optional(),
     /** Where the cluster's own programs are (pg_ctl). */
@@ -166,12 +174,23 @@ export type DiscoveredApp = z.infer<typeof discoveredAppSchema>;
 const newHostDatabaseSchema = z.strictObject({
   name: componentNameSchema.default('db'),
   url: z.string().min(1).max(2000),
-  method: z.enum(['dump', 'base']).default('dump'),
+  method: databaseMethodSchema.default('dump'),
+  maxRateKBps: baseRateSchema.optional(),
   readThrough: databaseReadThroughSchema.optional(),
   dataDirectory: absolutePathSchema.optional(),
   binDirectory: absolutePathSchema.optional(),
   wal: z.boolean().default(false),
 });
+
+/** What can be changed of a database component later; what is absent stays. A rate of null takes the limit away. */
+export const databaseChangeSchema = z
+  .strictObject({
+    method: databaseMethodSchema.optional(),
+    maxRateKBps: baseRateSchema.nullable().optional(),
+    readThrough: databaseReadThroughSchema.optional(),
+  })
+  .meta({ id: 'DatabaseChange' });
+export type DatabaseChange = z.infer<typeof databaseChangeSchema>;
 
 /** Adds a discovered Docker app, or one made of folders, databases and checkouts of this host. */
 export const newAppSchema = z
@@ -185,6 +204,9 @@ export const newAppSchema = z
       withoutComponents: z.array(componentNameSchema).default([]),
       /** Git checkouts that are not mounted into any container. */
       code: z.array(absolutePathSchema).default([]),
+      /** How its databases are saved. */
+      databaseMethod: databaseMethodSchema.default('dump'),
+      maxRateKBps: baseRateSchema.optional(),
       /** Capture the write-ahead log of its databases. */
       wal: z.boolean().default(false),
       policy: policySchema.prefault({}),

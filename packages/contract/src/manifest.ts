@@ -32,6 +32,18 @@ const savedFilesSchema = z.object({
   bytes: bytesSchema,
 });
 
+const savedDatabasesSchema = z.array(
+  z.object({
+    name: z.string(),
+    path: z.string(),
+    bytes: bytesSchema,
+    owner: z.string(),
+    encoding: z.string(),
+    collate: z.string(),
+    ctype: z.string(),
+  }),
+);
+
 const savedDatabaseSchema = z.object({
   kind: z.literal('database'),
   name: z.string(),
@@ -46,20 +58,20 @@ const savedDatabaseSchema = z.object({
   /** End of the base backup: the earliest point at which it is consistent. */
   walEndLsn: z.string().nullable(),
   timeline: z.number().int().nullable(),
-  databases: z.array(
-    z.object({
-      name: z.string(),
-      path: z.string(),
-      bytes: bytesSchema,
-      owner: z.string(),
-      encoding: z.string(),
-      collate: z.string(),
-      ctype: z.string(),
-    }),
-  ),
+  databases: savedDatabasesSchema,
   /** The roles and their passwords as SQL. */
   globalsPath: z.string().nullable(),
+  /** Of what `method` names. */
   bytes: bytesSchema,
+  /** With the method `base`: the dumps that were made beside it. */
+  dump: z
+    .object({
+      path: z.string(),
+      databases: savedDatabasesSchema,
+      globalsPath: z.string().nullable(),
+      bytes: bytesSchema,
+    })
+    .optional(),
 });
 
 const savedCodeSchema = z.object({

@@ -28,7 +28,10 @@ export interface BusinessApp extends AsyncDisposable {
   /** How it is added to Varve. */
   readonly newApp: NewAppInput;
   readonly codeFolder: string;
-  connect(): Promise<Client>;
+  /** To its database, or to a copy of it on another port of this machine. */
+  connect(copy?: { readonly port: number }): Promise<Client>;
+  /** A port of loopback that nobody uses now. */
+  freePort(): Promise<number>;
   /** Names of the invoice files and their SHA-256. */
   hashFiles(): Promise<Map<string, string>>;
   removeFiles(): Promise<void>;

@@ -7,6 +7,7 @@ import { isAppError, messageOf, throwIfAborted } from '@varve/base';
 import { execa, type ExecaError } from 'execa';
 import { Client } from 'pg';
 import type { BusinessApp } from './business-app.ts';
+import { freePort } from './free-port.ts';
 import { fillDatabase, writeCode, writeInvoiceFiles } from './business-data.ts';
 
 const project = 'varve-demo-shop';
@@ -129,8 +130,8 @@ export async function startDockerApp(options: DockerOptions, compose: readonly s
   await rm(seedFolder, { recursive: true });
 
   // The published port changes when the container is started again, so each connection asks for it.
-  const connect = async (): Promise<Client> => {
-    const port = await portOf();
+  const connect = async (copy?: { readonly port: number }): Promise<Client> => {
+    const port = copy?.port ?? (await portOf());
     await waitForDatabase(port, password);
     const client = new Client({ host: '127.0.0.1', port, user: 'shop', password, database: 'shop' });
     client.on('error', () => {});
@@ -146,6 +147,7 @@ export async function startDockerApp(options: DockerOptions, compose: readonly s
     codeFolder,
     newApp: { type: 'docker', project, name: 'Demo shop', id: 'demo-shop' },
     connect,
+    freePort,
     async hashFiles() {
       const script = 'cd /srv/files && find . -type f -exec sha256sum {} +';
       const lines = (await docker('exec', await containerOf('web'), 'sh', '-c', script)).split('\n').filter(Boolean);

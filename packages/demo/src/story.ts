@@ -4,6 +4,7 @@
 import type { Varve } from '@varve/app';
 import { AppError, formatBytes, formatDuration } from '@varve/base';
 import { newAppSchema, restoreRequestSchema, type Job, type RestoreStep } from '@varve/contract';
+import { tellSecondStory } from './second-story.ts';
 import { damage, readFacts, type BusinessApp, type BusinessFacts } from './business-app.ts';
 
 export interface StoryOptions {
@@ -122,5 +123,6 @@ export async function tellStory(options: StoryOptions): Promise<void> {
   const restored = await finishJob(options, restoreJob);
   print(`\n6. Restored in ${durationOf(restored)}. The proof, before → after:`);
   prove(options, before, await readFacts(app));
-  print('\nEverything is back, and the damaged state is kept too: the safety snapshot is in the list.');
+  print('   The damaged state is kept too: the safety snapshot is in the list.');
+  await tellSecondStory({ ...options, appId: added.id, finishJob: (job) => finishJob(options, job) });
 }

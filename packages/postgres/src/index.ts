@@ -8,7 +8,6 @@ export { formatLsn, lsnFromBigInt, parseLsn, type Lsn } from './lsn.ts';
 export { readServerFacts, type DatabaseSummary, type ServerFacts } from './server-facts.ts';
 export { readServerIdentity, serverIdentityByTool, type ServerIdentity } from './server-identity.ts';
 export { quoteIdentifier, quoteLiteral } from './sql-quoting.ts';
-export { psql, type PsqlOptions } from './logical/psql.ts';
 export { runToEnd, type ToolExit, type ToolRequest, type ToolRun, type ToolRunner } from './logical/tool-runner.ts';
 export { findHostTool, hostToolRunner, type HostToolRunnerOptions } from './logical/host-tool-runner.ts';
 export type { DatabaseTarget } from './logical/target.ts';

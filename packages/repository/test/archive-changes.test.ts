@@ -1,12 +1,13 @@
 // Files that change, vanish or cannot be read; what counts as unchanged; runs that end early; sessions side by side.
 
 import { execFileSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import {
   appendFileSync,
   chmodSync,
   closeSync,
   ftruncateSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -33,10 +34,18 @@ import {
 import { Secret } from '@varve/base';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { ArchiveRun } from '../src/archive/archive-run.ts';
+import { BlobWriter } from '../src/archive/blob-writer.ts';
+import { FileSaver, type FileToSave } from '../src/archive/file-saver.ts';
+import { PageChecks } from '../src/archive/live-files.ts';
 import { readLargeFile } from '../src/archive/large-file.ts';
-import { compareReads } from '../src/archive/stable-read.ts';
+import { compareReads, type ReadOutcome } from '../src/archive/stable-read.ts';
 import { noCounts } from '../src/archive/worker-protocol.ts';
+import { BlobClaims } from '../src/blob-index/blob-claims.ts';
+import { Chunker } from '../src/chunker/chunker.ts';
+import { Libc } from '../src/filesystem/libc.ts';
+import { UserNames } from '../src/filesystem/user-names.ts';
 import { encodeHeader } from '../src/pack/pack-header.ts';
+import { TimeFormatter } from '../src/tree/go-time.ts';
 import { isRoot, noise } from './odd-tree.ts';
 import { resticMissing, resticPassword, ScratchFolder } from './restic-oracle.ts';
 
@@ -49,6 +58,31 @@ interface Lab {
   readonly folder: ScratchFolder;
   readonly repository: Repository;
   readonly source: string;
+}
+
+/** What a worker thread saves files with, here. */
+function fileSaver({
+  engine,
+  key,
+  index,
+  config,
+}: Repository): (file: FileToSave) => { json: string; outcome: ReadOutcome } {
+  const writer = new BlobWriter({
+    engine,
+    key,
+    claims: new BlobClaims(index),
+    compression: 'auto',
+    onPack: () => {},
+    onPart: () => {},
+  });
+  const saver = new FileSaver({
+    chunker: new Chunker(config.chunkerPolynomial),
+    writer,
+    reader: { libc: Libc.load(), times: new TimeFormatter(), users: new UserNames() },
+    checks: new PageChecks(),
+    throwIfAborted: () => {},
+  });
+  return (file) => saver.save(file, noCounts());
 }
 
 async function lab(): Promise<Lab> {
@@ -181,6 +215,41 @@ describe('files that change while they are read', () => {
     await expectSound(all);
   });
 
+  test('one that is another, or another size, than when it was looked at is saved as what it is now', async () => {
+    const all = await lab();
+    const path = (name: string): string => join(all.source, name);
+    writeFileSync(path('before'), 'before');
+    writeFileSync(path('replaced'), 'replaced');
+    const seen = lstatSync(path('before'), { bigint: true });
+    writeFileSync(path('grown'), 'one line\n');
+    const seenShort = lstatSync(path('grown'), { bigint: true });
+    appendFileSync(path('grown'), 'two lines\n');
+    const save = fileSaver(all.repository);
+    for (const [file, stat, content] of [
+      [path('replaced'), seen, 'replaced'],
+      [path('grown'), seenShort, 'one line\ntwo lines\n'],
+      // Its size is 0, and it is no less a file.
+      ['/proc/version', lstatSync('/proc/version', { bigint: true }), readFileSync('/proc/version', 'utf8')],
+      [path('before'), seen, 'before'],
+    ] as const) {
+      const { json, outcome } = save({
+        path: Buffer.from(file),
+        name: Buffer.from('x'),
+        stat,
+        pageChunkBytes: 0,
+        live: null,
+      });
+      const now = statSync(file, { bigint: true });
+      expect(outcome).toBe('stable');
+      expect(JSON.parse(json)).toMatchObject({
+        inode: Number(now.ino),
+        mtime: new TimeFormatter().format(now.mtimeNs),
+        size: content.length,
+        content: [createHash('sha256').update(content).digest('hex')],
+      });
+    }
+  });
+
   test('a small one is read again until it keeps still', async () => {
     const all = await lab();
     const path = Buffer.from(join(all.source, 'file'));
@@ -286,7 +355,7 @@ describe('a run that ends early', () => {
     await all.repository.loadIndex();
     const run = new ArchiveRun({ repository: all.repository, signal: AbortSignal.any([]), packSizeBytes: 1_000_000 });
     await run.storeData(new Uint8Array(noise(2_000_000, 'lost')), noCounts());
-    await vi.waitFor(() => expect(packBytes(all)).toBeGreaterThan(1_000_000));
+    await vi.waitFor(() => expect(packBytes(all)).toBeGreaterThan(1_000_000), { timeout: 20_000 });
     await run.close({ keepsStored: false });
     expect(readdirSync(join(all.folder.repo, 'index'))).toEqual([]);
     await all.repository.loadIndex();
@@ -296,10 +365,11 @@ describe('a run that ends early', () => {
   test('a session does not rely on packs of another one that are in no index file yet', async () => {
     const all = await lab();
     const data = noise(3_000_000, 'shared');
-    await using first = await startArchive(all.repository, { packSizeBytes: 1_000_000 });
+    await using first = await startArchive(all.repository, { packSizeBytes: 500_000 });
     await first.addBytes({ target: '/data', data });
-    await vi.waitFor(() => expect(packBytes(all)).toBeGreaterThan(2_000_000));
-    await using second = await startArchive(all.repository, { packSizeBytes: 1_000_000 });
+    // Every chunk but the last is a pack of its own, whichever thread and open pack it goes to.
+    await vi.waitFor(() => expect(packBytes(all)).toBeGreaterThan(2_000_000), { timeout: 20_000 });
+    await using second = await startArchive(all.repository, { packSizeBytes: 500_000 });
     await second.addBytes({ target: '/data', data });
     const { snapshot } = await second.commit(commitOptions);
     await first.abort();

@@ -84,6 +84,24 @@ describe.each(engines)('%s', (_name, engine) => {
     );
   });
 
+  test('compresses inputs of every size class in turn, also after its memory was released', () => {
+    const text = Buffer.from(Array.from({ length: 40_000 }, (_, i) => `${i * i} ${i % 97};`).join('\n'));
+    const sizes = [1, 16 * 1024, 16 * 1024 + 1, 128 * 1024, 128 * 1024 + 1, 256 * 1024, 256 * 1024 + 1, text.length];
+    for (const level of [1, 3, 12]) {
+      const compressor = engine.createCompressor(level);
+      for (const size of [...sizes, ...sizes.toReversed()]) {
+        const plain = text.subarray(0, size);
+        const frame = Buffer.alloc(compressBound(size));
+        const written = compressor.compress(plain, frame);
+        if (size > 1000) expect(written).toBeLessThan(size / 1.5);
+        for (const [, other] of engines) {
+          expect(other.decompress(frame.subarray(0, written), size)?.equals(plain)).toBe(true);
+        }
+        if (size === text.length) engine.release();
+      }
+    }
+  });
+
   test('yields null for frames that are broken, cut short, or empty', () => {
     const frame = Buffer.alloc(1000);
     const size = engine.createCompressor(3).compress(Buffer.from('abc'.repeat(500)), frame);

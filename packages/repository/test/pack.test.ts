@@ -77,6 +77,27 @@ describe('a pack', () => {
     for (const pack of [second, third]) expect(engine.sha256(pack.bytes).toString('hex')).toBe(pack.id);
   });
 
+  test('goes on in the memory of a part that another builder has left, and gives back that of further ones', () => {
+    const blobs = [randomBytes(1000), randomBytes(2000), randomBytes(3000)];
+    const parts = blobs.map((blob) => {
+      const builder = new PackBuilder({ engine, key, type: 'data' });
+      builder.add(engine.sha256(blob), blob);
+      return builder.takePart();
+    });
+    const [memory, ...others] = parts.map(({ bytes }) => bytes.buffer);
+    const builder = new PackBuilder({ engine, key, type: 'data', verify: true });
+    for (const part of parts) builder.addPart(part);
+    const pack = builder.finish();
+    expect(pack.bytes.buffer).toBe(memory);
+    expect(others.map(({ detached }) => detached)).toEqual([true, true]);
+    for (const [index, entry] of parseHeader(headerOfPack(pack.bytes, cipher, pack.id)).entries()) {
+      const stored = pack.bytes.subarray(entry.offset, entry.offset + entry.length);
+      expect(Buffer.compare(openBlob(stored, { ...entry, packId: pack.id }, { engine, cipher }), blobs[index]!)).toBe(
+        0,
+      );
+    }
+  });
+
   test('is transferable: its buffer holds nothing of the next one', () => {
     const builder = new PackBuilder({ engine, key, type: 'data' });
     builder.add(engine.sha256(Buffer.from('a')), Buffer.from('a'));

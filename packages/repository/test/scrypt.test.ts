@@ -105,6 +105,7 @@ describe('deriving a key', () => {
     { N: 32_768, r: 8, p: 2 },
     { N: 32_768, r: 8, p: 3 },
     { N: 8192, r: 16, p: 5 },
+    { N: 16_384, r: 8, p: 7 },
     { N: 262_144, r: 8, p: 1 },
   ])('yields what Node yields for %o', async (cost) => {
     const password = Buffer.from('päss word');
@@ -124,6 +125,8 @@ describe('threads', () => {
 
   test('are as many as there are processors, blocks and memory for', () => {
     expect(planThreads(cost, 2)).toEqual({ threads: 2, lanes: 2 });
+    expect(planThreads({ ...cost, p: 5 }, 2)).toEqual({ threads: 2, lanes: 1 });
+    expect(planThreads({ ...cost, p: 6 }, 2)).toEqual({ threads: 2, lanes: 2 });
     expect(planThreads(cost, 64)).toEqual({ threads: 4, lanes: 1 });
     expect(planThreads({ ...cost, p: 2 }, 64)).toEqual({ threads: 2, lanes: 1 });
     // 72 MiB a table, or just more.

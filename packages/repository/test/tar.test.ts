@@ -176,6 +176,25 @@ describe('a tar as an input', () => {
     expect(await addTar(repository, pieces(tar, 99))).toBe(treeId);
   });
 
+  test('without an entry for its root becomes a folder like its first one where that is wanted', async () => {
+    const folder = await scratch();
+    const repository = await folder.createRepository();
+    const tar = tarOf(
+      { name: Buffer.from('label'), data: 'x' },
+      { type: 'dir', name: Buffer.from('./base/'), permissions: 0o750, uid: 123, gid: 456 },
+      { type: 'dir', name: Buffer.from('other/'), permissions: 0o700, uid: 1, gid: 2 },
+    );
+    await using session = await startArchive(repository);
+    await session.addTar({ target: '/like', source: pieces(tar, 512), rootLikeFirstFolder: true });
+    await session.addTar({ target: '/plain', source: pieces(tar, 512) });
+    const { snapshot } = await session.commit(commitOptions);
+    const found = await Array.fromAsync(listTree(repository, { treeId: snapshot.tree }));
+    const of = (path: string) => found.find((entry) => entry.path === path)?.node;
+    expect(of('/like')).toMatchObject({ type: 'dir', uid: 123, gid: 456 });
+    expect(((of('/like')?.mode ?? 0) & 0o777).toString(8)).toBe('750');
+    expect(((of('/plain')?.mode ?? 0) & 0o777).toString(8)).toBe('755');
+  });
+
   test.each(['../x', 'a/../../x', '/etc/passwd', '..'])('the name %j is refused and no snapshot made', async (name) => {
     const folder = await scratch();
     const repository = await folder.createRepository();

@@ -135,6 +135,7 @@ describe('requests', () => {
       ['GET', '/api/apps/ghost/timeline', undefined],
       ['POST', '/api/apps/ghost/points', { name: 'x' }],
       ['GET', '/api/apps/ghost/retention', undefined],
+      ['PUT', '/api/apps/ghost/databases/db', { method: 'both' }],
       ['GET', '/api/apps/ghost/wal', undefined],
       ['PUT', '/api/apps/ghost/wal', { enabled: true }],
     ] as const) {
@@ -229,5 +230,24 @@ describe('the care of the repository', () => {
     expect(settingsSchema.parse(await answer.json())).toMatchObject({ email: { enabled: false }, maintenance: wanted });
     const wrong = await it.call('PUT', '/api/settings', { maintenance: { ...wanted, checkEveryDays: 0 } });
     expect(await errorCode(wrong)).toBe('USAGE_INVALID');
+  });
+});
+
+// Last: the first app makes a repository.
+describe('an app with a database', () => {
+  test('has the way in which it is saved changed, and nothing else', async () => {
+    const database = { url: 'postgresql://nobody@127.0.0.1:1/postgres' };
+    const added = await it.call('POST', '/api/apps', { type: 'host', id: 'saved', databases: [database] });
+    expect(added.status).toBe(201);
+    const change = { method: 'both', maxRateKBps: 20_000 };
+    const changed = await it.call('PUT', '/api/apps/saved/databases/db', change);
+    expect(await changed.json()).toMatchObject({ id: 'saved', components: [{ name: 'db', ...change }] });
+    const slow = await it.call('PUT', '/api/apps/saved/databases/db', { maxRateKBps: 31 });
+    expect([slow.status, await errorCode(slow)]).toEqual([400, 'USAGE_INVALID']);
+    const free = await it.call('PUT', '/api/apps/saved/databases/db', { maxRateKBps: null });
+    expect(((await free.json()) as { components: object[] }).components[0]).not.toHaveProperty('maxRateKBps');
+    const other = await it.call('PUT', '/api/apps/saved/databases/other', { method: 'dump' });
+    expect(await errorCode(other)).toBe('APP_INVALID');
+    expect((await it.call('DELETE', '/api/apps/saved')).status).toBe(204);
   });
 });

@@ -10,6 +10,7 @@ import { extname, join, normalize } from 'node:path';
 import type {
   Job,
   JobDetails,
+  MadeRestorePoint,
   Policy,
   PrunePreview,
   RestorePlan,
@@ -18,9 +19,10 @@ import type {
   StorageCheck,
   VarveEvent,
 } from '@varve/contract';
-import { storageCheckSchema } from '@varve/contract';
+import { recoveryRequestSchema, storageCheckSchema } from '@varve/contract';
 import { makeFixtures, makeManifest, makePlan } from './fixtures.ts';
 import type { Fixtures } from './fixtures.ts';
+import { makeCaptures, makeRecoveryPlan, makeTimeline } from './timeline-fixtures.ts';
 
 /** setup: no owner yet. signed-out: an owner, nobody signed in. empty: no app. full: apps in every state. */
 export type Scenario = 'setup' | 'signed-out' | 'empty' | 'full';
@@ -40,6 +42,7 @@ export interface FixtureServer extends AsyncDisposable {
 }
 
 interface State {
+  readonly now: number;
   readonly fixtures: Fixtures;
   readonly details: Map<string, JobDetails>;
   readonly streams: Set<ServerResponse>;
@@ -77,8 +80,10 @@ const types: Readonly<Record<string, string>> = {
 };
 
 export async function startFixtureServer(options: { webRoot: string; scenario: Scenario }): Promise<FixtureServer> {
+  const now = Date.now();
   const state: State = {
-    fixtures: makeFixtures(Date.now()),
+    now,
+    fixtures: makeFixtures(now),
     details: new Map(),
     streams: new Set(),
     played: undefined,
@@ -288,13 +293,24 @@ function answerToOne(state: State, line: string, query: URLSearchParams, body: u
   if (area !== 'apps' || overview === undefined) return notFound('APP_NOT_FOUND');
   const snapshots = fixtures.snapshots.get(id) ?? [];
   if (part === undefined) return { body: method === 'DELETE' ? null : overview };
+  if (part === 'databases') return { body: overview.app };
   if (part === 'policy') return { body: { ...overview.app, policy: body as Policy } };
+  const daysAgo = (days: number): string => new Date(state.now - days * 86_400_000).toISOString();
   if (part === 'retention') {
     const keep = snapshots
       .slice(0, 12)
       .map((snapshot) => ({ snapshot, reasons: ['daily snapshot', 'weekly snapshot'] }));
-    return { body: { keep, remove: snapshots.slice(12), fingerprint: 'f1' } };
+    const removeWal = [{ component: 'db', blocks: 26, bytes: 2_914_000_000, fromAt: daysAgo(9), toAt: daysAgo(7.2) }];
+    return { body: { keep, remove: snapshots.slice(12), removeWal, fingerprint: 'f1' } };
   }
+  if (part === 'timeline')
+    return { body: makeTimeline(id, { now: state.now, snapshots, from: Date.parse(query.get('from') ?? '') }) };
+  if (part === 'wal') return { body: method === 'PUT' ? overview.app : makeCaptures(id, state.now) };
+  if (part === 'points')
+    return { status: 201, body: madePoint(body as { name: string; component: string }, state.now) };
+  if (part === 'recovery-plans') return { body: makeRecoveryPlan(id, recoveryRequestSchema.parse(body), state.now) };
+  if (part === 'recoveries')
+    return { status: 202, body: playJob(state, 'recovery', id, ['restore-base', 'replay-wal', 'promote']) };
   if (part === 'snapshots' && method === 'POST')
     return { status: 202, body: playJob(state, 'snapshot', id, ['database:db', 'volume:web-data', 'commit']) };
   if (part === 'snapshots' && partId === undefined) return { body: snapshots };
@@ -310,6 +326,14 @@ function answerToOne(state: State, line: string, query: URLSearchParams, body: u
   });
   if (part === 'restore-plans') return { body: plan };
   return { status: 202, body: playJob(state, 'restore', id, stepNames(plan)) };
+}
+
+function madePoint(
+  { name, component }: { readonly name: string; readonly component: string },
+  now: number,
+): MadeRestorePoint {
+  const at = new Date(now).toISOString();
+  return { component, name, systemId: '7301234567890123456', timeline: 2, lsn: '2F/8A0113C8', at };
 }
 
 /** The same few things in every folder but the top one. */

@@ -53,6 +53,7 @@ const odooComponents: App['components'] = [
     method: 'dump',
     source: { type: 'container', service: 'db', user: 'odoo', port: 5432 },
     excludes: [],
+    wal: true,
   },
   {
     kind: 'volume',

@@ -215,6 +215,111 @@ describe.skipIf(skipReason !== '')(`flows in a browser${skipReason}`, () => {
     expect(await page.getByRole('button', { name: /^Only/ }).count()).toBe(0);
   });
 
+  test('a moment is chosen on the strip by keys, and one without log says why and offers the nearest', async () => {
+    await using stage = await open('full', '/apps/ferreteria');
+    const { page } = stage;
+    const strip = page.getByRole('slider', { name: 'Moment to go back to' });
+    await page.getByText('Everything that is stored: the last commit is of').waitFor();
+    await strip.focus();
+    await page.keyboard.press('ArrowLeft');
+    await page.getByText('Everything committed until').waitFor();
+    expect(await strip.getAttribute('aria-valuetext')).toContain('can be reached');
+    for (let press = 0; press < 8; press++) await page.keyboard.press('PageDown');
+    for (let press = 0; press < 40; press++) await page.keyboard.press('ArrowLeft');
+    await page.getByText('Log is missing there: the server had given up the replication slot').waitFor();
+    expect(await strip.getAttribute('aria-valuetext')).toContain('cannot be reached');
+    expect(await page.getByRole('link', { name: 'Go back to this moment' }).count()).toBe(0);
+    await page.getByRole('button', { name: /^Use / }).first().click();
+    await page.getByRole('link', { name: 'Go back to this moment' }).waitFor();
+    expect(stage.complaints).toEqual([]);
+  });
+
+  test('a typed time is taken in its zone, and a named point by its name', async () => {
+    await using stage = await open('full', '/apps/ferreteria');
+    const { page, server } = stage;
+    const moment = page.getByLabel('Moment', { exact: true });
+    await page.getByLabel('Time zone').selectOption('UTC');
+    const time = new Date(Date.now() - 3 * 3_600_000).toISOString().slice(0, 19);
+    await moment.fill(time);
+    const link = page.getByRole('link', { name: 'Go back to this moment' });
+    expect(await link.getAttribute('href')).toContain(encodeURIComponent(`${time}.000Z`));
+    await page
+      .getByLabel('Or choose')
+      .selectOption((await page.getByRole('option', { name: /before the price list/ }).getAttribute('value')) ?? '');
+    await link.click();
+    await page.getByText('To the point “before the price list”').waitFor();
+    await page.getByText('Replay the log up to the moment').waitFor();
+    await page.getByLabel('Only to look').check();
+    await page.getByText('Stop there and wait, read-only').waitFor();
+    await page.getByRole('button', { name: 'Make the sandbox' }).click();
+    await page.getByRole('heading', { name: 'Recovery to a point in time of Ferretería Central' }).waitFor();
+    await server.play();
+    expect(server.requests.find(({ line }) => line.endsWith('/recoveries'))?.body).toEqual({
+      component: 'db',
+      target: { type: 'name', name: 'before the price list' },
+      destination: { type: 'sandbox' },
+      whenReached: 'pause',
+      safetySnapshot: true,
+      fingerprint: 'recovery-sandbox-pause',
+    });
+    expect(stage.complaints).toEqual([]);
+  });
+
+  test('a recovery in place asks for the name of the app', async () => {
+    await using stage = await open('full', '/apps/ferreteria/recover?database=db');
+    const { page, server } = stage;
+    await page.getByLabel('In place of the present database').check();
+    await page.getByText('Only the database goes back: web-data, addons').waitFor();
+    const run = page.getByRole('button', { name: 'Restore now' });
+    await page.getByLabel('Name of the app').fill('Ferretería');
+    await run.click();
+    await page.getByText('This is not the name of the app.').waitFor();
+    expect(server.requests.some(({ line }) => line.endsWith('/recoveries'))).toBe(false);
+    await page.getByLabel('Name of the app').fill('Ferretería Central');
+    await run.click();
+    await page.getByRole('heading', { name: 'Recovery to a point in time of Ferretería Central' }).waitFor();
+    expect(server.requests.find(({ line }) => line.endsWith('/recoveries'))?.body).toMatchObject({
+      target: { type: 'latest' },
+      destination: { type: 'in-place' },
+      whenReached: 'promote',
+      fingerprint: 'recovery-in-place-promote',
+    });
+    expect(stage.complaints).toEqual([]);
+  });
+
+  test('this moment is marked by a name; the capture is turned off after a question', async () => {
+    await using stage = await open('full', '/apps/ferreteria');
+    const { page, server } = stage;
+    await page.getByRole('button', { name: 'Mark this moment' }).click();
+    const name = page.getByLabel('Name', { exact: true });
+    await name.fill('x'.repeat(64));
+    await page.getByText('At most 63 bytes.').waitFor();
+    await name.fill('before the audit');
+    await page.getByRole('button', { name: 'Mark it' }).click();
+    await page.getByText('“before the audit” is in the log').waitFor();
+    expect(server.requests.find(({ line }) => line.endsWith('/points'))?.body).toEqual({
+      name: 'before the audit',
+      component: 'db',
+    });
+    await page.getByRole('dialog').getByRole('button', { name: 'Close' }).last().click();
+    await page.getByRole('button', { name: 'Stop capturing' }).click();
+    expect(server.requests.some(({ line }) => line === 'PUT /apps/ferreteria/wal')).toBe(false);
+    await page.getByRole('dialog').getByRole('button', { name: 'Stop capturing' }).click();
+    await page.getByRole('dialog').waitFor({ state: 'hidden' });
+    expect(server.requests.find(({ line }) => line === 'PUT /apps/ferreteria/wal')?.body).toEqual({
+      enabled: false,
+      component: 'db',
+    });
+    expect(stage.complaints).toEqual([]);
+  });
+
+  test('what retention does to old log is said before it runs', async () => {
+    await using stage = await open('full', '/apps/ferreteria');
+    await stage.page.getByRole('button', { name: 'Thin out now' }).click();
+    await stage.page.getByText('Log of db before the window goes: 26 blocks, 2.7 GiB').waitFor();
+    expect(stage.complaints).toEqual([]);
+  });
+
   test('a policy is edited with its next runs and what its retention would do, then saved', async () => {
     await using stage = await open('full', '/apps/ferreteria');
     const { page, server } = stage;
@@ -228,13 +333,31 @@ describe.skipIf(skipReason !== '')(`flows in a browser${skipReason}`, () => {
     await page.getByLabel('Weekly').fill('0');
     await page.getByLabel('Monthly').fill('0');
     await page.getByText('Keep at least one snapshot').waitFor();
+    await page.getByLabel('Any second of the last … days').fill('14');
+    await page.getByLabel('Store every … seconds').fill('5');
     await page.getByLabel('Last', { exact: true }).fill('3');
     await page.getByText('3 stay').waitFor();
     await page.getByRole('button', { name: 'Save' }).click();
     await page.getByRole('dialog').waitFor({ state: 'hidden' });
     expect(server.requests.find(({ line }) => line.endsWith('/policy'))?.body).toMatchObject({
       schedule: { enabled: true, cron: '30 3 * * *', timeZone: 'Europe/Madrid' },
+      pointInTime: { windowDays: 14, commitSeconds: 5 },
       retention: { keepLast: 3, keepDaily: 0, keepWeekly: 0, keepMonthly: 0 },
+    });
+    expect(stage.complaints).toEqual([]);
+  });
+
+  test('how a database is saved is changed in place', async () => {
+    await using stage = await open('full', '/apps/ferreteria');
+    const { page, server } = stage;
+    await page.getByRole('button', { name: 'Change how db is saved' }).click();
+    await page.getByLabel('How it is saved').selectOption('both');
+    await page.getByLabel('At most, in MB/s').fill('20.5');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByRole('dialog').waitFor({ state: 'hidden' });
+    expect(server.requests.find(({ line }) => line === 'PUT /apps/ferreteria/databases/db')?.body).toEqual({
+      method: 'both',
+      maxRateKBps: 20_500,
     });
     expect(stage.complaints).toEqual([]);
   });

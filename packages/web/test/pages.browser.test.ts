@@ -139,6 +139,11 @@ describe.skipIf(missing.length > 0)(
         },
         { name: 'snapshot-partial', path: `/apps/ferreteria/snapshots/${partial}` },
         { name: 'restore', path: `/apps/ferreteria/snapshots/${named}/restore` },
+        { name: 'moment-month', path: '/apps/ferreteria', act: chooseMonth },
+        { name: 'moment-gap', path: '/apps/ferreteria', act: chooseGap },
+        { name: 'point-dialog', path: '/apps/ferreteria', act: (page) => openDialog(page, '.lucide-flag') },
+        { name: 'recover', path: '/apps/ferreteria/recover?database=db' },
+        { name: 'recover-in-place', path: '/apps/ferreteria/recover?database=db', act: chooseInPlace },
         { name: 'jobs', path: '/jobs' },
         { name: 'job-running', path: '/jobs/job-running' },
         { name: 'job-restored', path: '/jobs/job-restored' },
@@ -193,6 +198,23 @@ async function openDialog(page: Page, selector: string): Promise<void> {
   await page.locator(selector).first().click();
   await page.locator('[role=dialog]').waitFor();
   await page.waitForFunction(() => document.querySelector('.shimmer') === null);
+}
+
+async function chooseMonth(page: Page): Promise<void> {
+  await page.locator('input[name=window]').last().check();
+  await page.waitForFunction(() => document.querySelector('.shimmer') === null);
+}
+
+/** Seventeen hours back there is no log. */
+async function chooseGap(page: Page): Promise<void> {
+  await page.locator('[role=slider]').focus();
+  for (let step = 0; step < 34; step++) await page.keyboard.press(step < 8 ? 'PageDown' : 'ArrowLeft');
+  await page.locator('summary').click();
+}
+
+async function chooseInPlace(page: Page): Promise<void> {
+  await page.locator('input[name=destination]').last().check();
+  await page.locator('form').waitFor();
 }
 
 async function showKit(page: Page): Promise<void> {

@@ -46,7 +46,7 @@ async function planDockerApp(
   }
   const components: Component[] = app.components
     .filter(({ name }) => !input.withoutComponents.includes(name))
-    .map((component) => withWal(component, input.wal));
+    .map((component) => asWished(component, input));
   const names = new ComponentNames();
   for (const { name } of app.components) names.take(name);
   for (const path of input.code) {
@@ -59,8 +59,16 @@ async function planDockerApp(
   return { id: input.id ?? app.suggestedId, name: input.name ?? app.name, origin: app.origin, components, secrets: [] };
 }
 
-function withWal(component: Component, wal: boolean): Component {
-  return wal && component.kind === 'database' ? { ...component, wal } : component;
+/** A database is saved as asked for; discovery only finds it. */
+function asWished(component: Component, input: Extract<NewApp, { type: 'docker' }>): Component {
+  if (component.kind !== 'database') return component;
+  const { databaseMethod, maxRateKBps, wal } = input;
+  return {
+    ...component,
+    method: databaseMethod,
+    ...(maxRateKBps === undefined ? {} : { maxRateKBps }),
+    ...(wal ? { wal } : {}),
+  };
 }
 
 async function planHostApp(input: Extract<NewApp, { type: 'host' }>): Promise<PlannedApp> {
@@ -137,6 +145,7 @@ async function planDatabase(database: NewDatabase, appId: string, names: Compone
     ...(dataDirectory === undefined ? {} : { dataDirectory }),
     ...(database.binDirectory === undefined ? {} : { binDirectory: await existing(database.binDirectory, 'folder') }),
     excludes: [],
+    ...(database.maxRateKBps === undefined ? {} : { maxRateKBps: database.maxRateKBps }),
     ...(database.wal ? { wal: true } : {}),
   };
   return { component, secret: { name: urlSecret, value: new Secret(database.url) } };

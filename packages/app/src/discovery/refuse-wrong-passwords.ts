@@ -16,7 +16,7 @@ export async function refuseWrongPasswords(app: PlannedApp): Promise<void> {
     const secret = app.secrets.find(({ name }) => name === urlSecretOf(component));
     if (component.kind !== 'database' || secret === undefined) continue;
     const location = parsePostgresUrl(secret.value, { defaultUser: 'postgres' });
-    const replication = component.method === 'base' ? ('database' as const) : undefined;
+    const replication = component.method === 'dump' ? undefined : ('database' as const);
     try {
       await using connection = await connectPostgres({
         ...location,

@@ -79,9 +79,11 @@ async function ways({ access, signal }: DatabaseCheck): Promise<Finding> {
   };
 }
 
-/** Dumps do without; with base backups it is a fault when WAL cannot be captured. */
+/** Dumps do without; with base backups, or where it is on, it is a fault when WAL cannot be captured. */
 async function capture({ component, access, signal }: DatabaseCheck): Promise<Finding> {
-  const state = component.method === 'dump' ? 'warning' : 'failed';
+  const isCaptured = component.wal === true;
+  const needsIt = isCaptured || component.method !== 'dump';
+  const state = needsIt ? 'failed' : 'warning';
   let connection;
   try {
     connection = await openDatabase(access, { replication: true, signal });
@@ -95,13 +97,13 @@ async function capture({ component, access, signal }: DatabaseCheck): Promise<Fi
   }
   await using session = connection;
   const facts = await readCaptureFacts(session, { signal });
-  const obstacles = captureObstacles(facts, { ownSenders: 1 });
+  const obstacles = captureObstacles(facts, { ownSenders: isCaptured ? 2 : 1, ownSlots: isCaptured ? 1 : 0 });
   const [first] = obstacles;
   if (first === undefined) return { state: 'ok', message: `Its WAL can be captured: ${describeCaptureFacts(facts)}.` };
   const isBlocked = first.severity === 'blocks';
   const verdict = isBlocked ? 'Its WAL cannot be captured' : 'Its WAL can be captured, but';
   // While it is saved by dumps alone nothing keeps WAL, so nothing is at risk yet.
-  const riskState = component.method === 'dump' ? 'ok' : 'warning';
+  const riskState = needsIt ? 'warning' : 'ok';
   return {
     state: isBlocked ? state : riskState,
     message: `${verdict}: ${obstacles.map(({ message }) => message).join('; ')}.`,

@@ -18,13 +18,11 @@ export function isOwnContainer(container: Pick<Container, 'id'>): boolean {
   return /^[0-9a-f]{12}$/.test(name) && container.id.startsWith(name);
 }
 
-/** Running containers that may write to files that the app saves, dependents first; without databases saved by dump. */
+/** Running containers that may write to files that the app saves, dependents first; without databases, which are saved through their servers. */
 export function containersToQuiesce(app: App, project: DockerProject): readonly Container[] {
   const databases = new Set(
     app.components.flatMap((component) =>
-      component.kind === 'database' && component.method === 'dump' && component.source.type === 'container'
-        ? [component.source.service]
-        : [],
+      component.kind === 'database' && component.source.type === 'container' ? [component.source.service] : [],
     ),
   );
   const writers = project.containers.filter(

@@ -65,10 +65,8 @@ export async function followRecovery(input: FollowInput): Promise<RecoveredState
       throw await serverEnded(place);
     }
     const state = (await readPostmasterPid(data))?.state;
-    const isThere =
-      whenReached === 'promote'
-        ? state === 'ready' && !(await isInRecovery(data))
-        : state === 'standby' || state === 'ready';
+    // Ready means that it lets somebody in, which a hot standby does as well.
+    const isThere = state === 'ready' && (whenReached === 'pause' || !(await isMarkedForRecovery(data)));
     const reached = isThere ? await look(input) : undefined;
     if (reached !== undefined) return reached;
     await sleep(pollMs, { signal: context.signal });
@@ -79,14 +77,14 @@ async function hasFailed(place: RecoveryPlace): Promise<boolean> {
   return lastFailure(await logTail(place)) !== undefined;
 }
 
-async function isInRecovery(data: string): Promise<boolean> {
+async function isMarkedForRecovery(data: string): Promise<boolean> {
   return stat(join(data, 'recovery.signal')).then(
     () => true,
     () => false,
   );
 }
 
-/** Undefined while a server that is to pause has not come there. */
+/** Undefined while it has not come to its pause, or to the end of its recovery. */
 async function look(input: FollowInput): Promise<RecoveredState | undefined> {
   const { connection, user } = await openSession(input);
   await using open = connection;
@@ -99,7 +97,7 @@ async function look(input: FollowInput): Promise<RecoveredState | undefined> {
     { signal: input.context.signal },
   );
   const [lsn, time, inRecovery, isSuperuser, isPaused, timeline, recoveryTimeline] = result?.rows[0] ?? [];
-  if (input.whenReached === 'pause' && isPaused !== 't') return undefined;
+  if (input.whenReached === 'pause' ? isPaused !== 't' : inRecovery === 't') return undefined;
   return {
     lsn: parseLsn(lsn ?? '0/0'),
     lastCommitMicros: parseUnixMicros(time ?? '') ?? null,

@@ -100,7 +100,7 @@ async function siteOf(context: RunContext, input: Unsited): Promise<Sited> {
 export function databaseOf(app: App, name: string | undefined): DatabaseComponent {
   const databases = app.components.filter((component): component is DatabaseComponent => component.kind === 'database');
   const found = name === undefined ? databases : databases.filter((database) => database.name === name);
-  const captured = found.filter((database) => database.wal === true || database.method === 'base');
+  const captured = found.filter((database) => database.wal === true || database.method !== 'dump');
   const [only, ...others] = captured.length > 0 ? captured : found;
   if (only !== undefined && others.length === 0) return only;
   const names = databases.map((database) => database.name).join(', ');

@@ -5,6 +5,7 @@ import { chmod, chown, lchown, mkdir, readFile, readdir, stat, writeFile } from 
 import { join } from 'node:path';
 import { AppError, isAppError, throwIfAborted, type OnProgress } from '@varve/base';
 import {
+  formatTimelineHistory,
   historyFileName,
   largestSizes,
   prepareDataFolder,
@@ -186,6 +187,7 @@ function walSource(input: RecoverClusterInput): WalFileSource {
       for (const [timeline, file] of cluster.historyFiles) {
         if (historyFileName(timeline) === name) return once(file);
       }
+      if (isTaken(name, choice)) return once(placeholderHistory(choice));
       const segment = usable.get(name);
       if (segment !== undefined && !ownSegments.has(name)) {
         const found = segments.get(name);
@@ -202,6 +204,21 @@ function walSource(input: RecoverClusterInput): WalFileSource {
       return undefined;
     },
   };
+}
+
+/**
+ * A timeline that is known, behind that of the target, without its history file: it was begun by a recovery that nobody captured. The
+ * server asks for the files to find a number that was never used, and looks at no more than whether they are there.
+ */
+function isTaken(name: string, { cluster, history }: RecoveryChoice): boolean {
+  for (let timeline = history.timeline + 1; timeline <= cluster.newestTimeline; timeline++)
+    if (historyFileName(timeline) === name) return true;
+  return false;
+}
+
+function placeholderHistory({ history, base }: RecoveryChoice): Buffer {
+  const ancestor = { timeline: history.timeline, switchLsn: base.endLsn, reason: 'not captured' };
+  return Buffer.from(formatTimelineHistory({ timeline: history.timeline + 1, ancestors: [ancestor] }));
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

@@ -88,6 +88,10 @@ export function lastFailure(log: string): string | undefined {
   const lines = log.split('\n').map((line) => line.replace(/^\S+ \S+ \S+ \[\d+\] /, ''));
   const at = lines.findLastIndex((line) => /^(FATAL|PANIC|ERROR):/.test(line) && !/startup process/.test(line));
   if (at === -1) return undefined;
+  // Which setting it is stands before the line that says that there is one.
+  const before = lines
+    .slice(0, at)
+    .filter((line) => /^LOG:.*(configuration parameter|in file|value for parameter)/.test(line));
   const more = lines.slice(at + 1).filter((line, index) => index < 2 && /^(DETAIL|HINT):/.test(line));
-  return [lines[at], ...more].join(' ').trim();
+  return [...(/configuration file/.test(lines[at] ?? '') ? before.slice(-1) : []), lines[at], ...more].join(' ').trim();
 }

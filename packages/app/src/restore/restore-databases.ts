@@ -1,12 +1,13 @@
 // Brings up the servers that databases are restored through, and restores each by its method.
 
-import type { OnProgress } from '@varve/base';
+import { AppError, type OnProgress } from '@varve/base';
 import { databaseFacts } from '@varve/postgres';
 import { stopOrder, type Container } from '@varve/docker';
 import { databaseAccess } from '../components/database/database-access.ts';
-import { restoreBase } from '../components/database/restore-base.ts';
 import { restoreDump } from '../components/database/restore-dump.ts';
 import { waitForDatabase } from '../components/database/wait-for-database.ts';
+import type { RecoveryRecords } from '../recovery/recovery-records.ts';
+import { runRecovery } from '../recovery/run-recovery.ts';
 import type { Problem, RunContext, StoppedRecord } from '../use-case.ts';
 import { checkVersion } from './plan-restore.ts';
 import { databaseContainers, type Part, type RestoreScope } from './restore-scope.ts';
@@ -62,8 +63,7 @@ interface RestorePartInput {
   readonly context: RunContext;
   readonly scope: RestoreScope;
   readonly part: Extract<Part, { kind: 'database' }>;
-  /** Things that are stopped on the way are added. */
-  readonly stopped: StoppedRecord[];
+  readonly recoveries: RecoveryRecords;
   readonly onProgress: OnProgress;
   readonly onDone: (database: string) => void;
 }
@@ -81,7 +81,7 @@ export async function restoreDatabasePart(input: RestorePartInput): Promise<read
     onProgress: input.onProgress,
     onDone: input.onDone,
   };
-  if (saved.method === 'base') return restoreBase({ ...base, component, stopped: input.stopped });
+  if (saved.method === 'base') return restoreBase(input);
   const access = await databaseAccess({
     component,
     secrets: context.secrets,
@@ -91,4 +91,38 @@ export async function restoreDatabasePart(input: RestorePartInput): Promise<read
   const facts = await databaseFacts(access.runner, access.target, { signal: context.signal });
   checkVersion(saved.name, saved.serverVersion, facts.version);
   return restoreDump({ ...base, access });
+}
+
+/**
+ * A base backup is recovered to its own end, so that the cluster goes on with a timeline of its own: on the old one it would write
+ * other log at positions that were written before. The app rests already, and is started by who stopped it.
+ */
+async function restoreBase({
+  context,
+  scope,
+  part,
+  recoveries,
+  onProgress,
+  onDone,
+}: RestorePartInput): Promise<readonly Problem[]> {
+  const { app, snapshot } = scope;
+  const { component } = part;
+  const recovered = await runRecovery(
+    { ...context, report: (progress) => onProgress(progress) },
+    {
+      app: app.origin.type === 'host' ? { ...app, origin: { type: 'host' } } : app,
+      request: {
+        component: component.name,
+        target: { type: 'snapshot', snapshotId: snapshot.id },
+        destination: { type: 'in-place' },
+        whenReached: 'promote',
+        safetySnapshot: false,
+      },
+      fingerprint: null,
+      records: recoveries,
+      takeSafetySnapshot: () => Promise.reject(new AppError('INTERNAL', 'The restore has taken its safety snapshot.')),
+    },
+  );
+  onDone(component.dataDirectory ?? component.name);
+  return recovered.problems;
 }

@@ -21,6 +21,7 @@ import { projectOf, type ProjectOnEngine } from '../components/docker-project.ts
 import { databaseContainer } from '../components/database/database-access.ts';
 import { isOwnContainer } from '../quiesce/quiesce.ts';
 import type { PlanRestoreInput, RunContext } from '../use-case.ts';
+import { savedForRestore } from './saved-for-restore.ts';
 import { readRecreation, type Recreation } from './recreate-containers.ts';
 
 export type Part =
@@ -94,7 +95,9 @@ function partOf(saved: SavedComponent, app: App, manifest: Manifest): Part[] {
   const component = find(app.components) ?? find(manifest.app.components);
   if (saved.kind === 'volume' && component?.kind === 'volume') return [{ kind: 'volume', saved, component }];
   if (saved.kind === 'code' && component?.kind === 'code') return [{ kind: 'code', saved, component }];
-  if (saved.kind === 'database' && component?.kind === 'database') return [{ kind: 'database', saved, component }];
+  if (saved.kind === 'database' && component?.kind === 'database') {
+    return [{ kind: 'database', saved: savedForRestore(saved, component), component }];
+  }
   return [];
 }
 

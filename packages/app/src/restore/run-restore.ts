@@ -177,7 +177,7 @@ async function restoreDatabase(
   scope: RestoreScope,
   part: Extract<Part, { kind: 'database' }>,
 ): Promise<void> {
-  const { context, state, problems, stopped } = run;
+  const { context, state, problems } = run;
   const step = `restore-database:${part.saved.name}`;
   enter(run, step);
   context.log('info', `Restoring the database cluster ${part.saved.name}.`);
@@ -185,7 +185,7 @@ async function restoreDatabase(
     context,
     scope,
     part,
-    stopped,
+    recoveries: run.input.recoveries,
     onProgress: (progress) => context.report({ ...progress, step }),
     // Until the first swap every database is as before.
     onDone: (database) => {

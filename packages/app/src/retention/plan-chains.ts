@@ -73,8 +73,10 @@ function neededOf(cluster: Cluster, { isNewest, cutoffMs }: { isNewest: boolean;
 /** The newest that reaches back to the beginning of the window, or of the branch when that is later; else the oldest. */
 function baseFor(walk: Walk, piece: Piece, cutoffMs: number): BaseFacts | undefined {
   const bases = basesIn(piece, walk.way, walk.cluster.bases);
+  // By the host's clock first: it costs nothing to ask, and an older base backup than needed loses nothing.
   const reaches = (base: BaseFacts): boolean =>
-    (walk.low !== undefined && base.endLsn <= walk.low) || reachableFrom(piece, base) <= cutoffMs * 1000;
+    (walk.low !== undefined && base.endLsn <= walk.low) ||
+    (base.finishedAtMs <= cutoffMs && reachableFrom(piece, base) <= cutoffMs * 1000);
   return bases.findLast(reaches) ?? bases[0];
 }
 

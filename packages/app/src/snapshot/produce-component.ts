@@ -6,6 +6,7 @@ import { saveCode } from '../components/code/save-code.ts';
 import { pathsOfOthers } from '../components/code/paths-of-others.ts';
 import { saveConfig } from '../components/config/save-config.ts';
 import { databaseAccess } from '../components/database/database-access.ts';
+import { saveBoth } from '../components/database/save-both.ts';
 import { saveCluster } from '../components/database/save-cluster.ts';
 import { saveDump } from '../components/database/save-dump.ts';
 import type { ProjectOnEngine } from '../components/docker-project.ts';
@@ -44,8 +45,10 @@ export async function produce(input: ProduceInput): Promise<Produced> {
       return saveConfig({ ...input, component });
     case 'database': {
       const access = await databaseAccess({ component, secrets: context.secrets, project, signal: input.signal });
-      const save = component.method === 'dump' ? saveDump : saveCluster;
-      return save({ ...input, component, access, log: context.log });
+      const database = { ...input, component, access, log: context.log };
+      if (component.method === 'dump') return saveDump(database);
+      const saveFiles = () => saveCluster(database);
+      return component.method === 'base' ? saveFiles() : saveBoth(database, saveFiles);
     }
   }
 }

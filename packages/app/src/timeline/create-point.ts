@@ -2,8 +2,9 @@
 
 import { AppError, isAppError } from '@varve/base';
 import type { App, DatabaseComponent, MadeRestorePoint, NewRestorePoint, Timeline } from '@varve/contract';
-import { connectPostgres, parseLsn, psql, quoteLiteral } from '@varve/postgres';
+import { parseLsn, quoteLiteral } from '@varve/postgres';
 import { databaseAccess, type DatabaseAccess } from '../components/database/database-access.ts';
+import { openDatabase } from '../components/database/database-location.ts';
 import { projectOf } from '../components/docker-project.ts';
 import type { RunContext } from '../use-case.ts';
 
@@ -100,8 +101,7 @@ select json_build_object(
 }
 
 async function askServer(access: DatabaseAccess, sql: string, signal: AbortSignal): Promise<string> {
-  if (access.location === null) return psql(access.runner, access.target, [sql], { signal });
-  await using connection = await connectPostgres({ ...access.location, signal });
+  await using connection = await openDatabase(access, { signal });
   const [result] = await connection.query(sql, { signal });
   return result?.rows[0]?.[0] ?? '';
 }

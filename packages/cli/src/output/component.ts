@@ -3,6 +3,8 @@
 import type { Component } from '@varve/contract';
 import { printable } from './text.ts';
 
+const methodNames = { dump: 'dump', base: 'base backup', both: 'base backup and dump' } as const;
+
 export function componentLine(component: Component): string {
   return printable(`${component.kind.padEnd(8)}  ${component.name}: ${sourceOf(component)}`);
 }
@@ -15,9 +17,10 @@ function sourceOf(component: Component): string {
       return excludes.length === 0 ? where : `${where}, without ${excludes.join(', ')}`;
     }
     case 'database': {
-      const { source, method, wal } = component;
+      const { source, method, maxRateKBps, wal } = component;
       const where = source.type === 'container' ? `in the service ${source.service}` : source.display;
-      return `PostgreSQL ${where}, by ${method === 'dump' ? 'dump' : 'base backup'}${wal ? ', its log is captured' : ''}`;
+      const rate = method === 'dump' || maxRateKBps === undefined ? '' : `, at most ${maxRateKBps} kB/s`;
+      return `PostgreSQL ${where}, by ${methodNames[method]}${rate}${wal ? ', its log is captured' : ''}`;
     }
     case 'code':
       return component.path;

@@ -130,7 +130,9 @@ export class WalExchange implements AsyncDisposable {
     const ready = join(this.#options.folder, exchangeNames.ready);
     while (!signal.aborted) {
       try {
-        this.#noteTaken(new Set(await readdir(ready)));
+        // Only what was there before the look can have been taken.
+        const settled = [...this.#ahead.keys()].filter((name) => !this.#answering.has(name));
+        this.#noteTaken(settled, new Set(await readdir(ready)));
         for (const name of await readdir(asked)) this.#answer(name);
         this.#prefetch();
       } catch (error) {
@@ -142,9 +144,10 @@ export class WalExchange implements AsyncDisposable {
     }
   }
 
-  #noteTaken(present: ReadonlySet<string>): void {
-    for (const [name, place] of this.#ahead) {
-      if (present.has(name) || this.#answering.has(name)) continue;
+  #noteTaken(settled: readonly string[], present: ReadonlySet<string>): void {
+    for (const name of settled) {
+      const place = this.#ahead.get(name);
+      if (place === undefined || present.has(name) || this.#answering.has(name)) continue;
       this.#ahead.delete(name);
       if (place < this.#taken) continue;
       this.#taken = place + 1;

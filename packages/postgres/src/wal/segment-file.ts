@@ -23,6 +23,7 @@ interface Fault {
 }
 
 const readBytes = 1 << 20;
+const zeros = Buffer.alloc(1 << 16);
 
 /** Throws WAL_INVALID, with the place and the reason, unless the file is this whole segment. */
 export async function checkSegmentFile(path: string, identity: SegmentIdentity): Promise<void> {
@@ -121,5 +122,6 @@ class PageChecker {
 function isZero(bytes: Uint8Array): boolean {
   // Almost every page ends at its first byte, which is that of the magic number.
   if (bytes[0] !== 0) return false;
-  return bytes.every((byte) => byte === 0);
+  if (bytes.length > zeros.length) return bytes.every((byte) => byte === 0);
+  return zeros.compare(bytes, 0, bytes.length, 0, bytes.length) === 0;
 }

@@ -6,6 +6,7 @@ import { BlobClaims } from '../blob-index/blob-claims.ts';
 import { BlobIndex } from '../blob-index/blob-index.ts';
 import { Chunker } from '../chunker/chunker.ts';
 import { MasterKey } from '../crypto/master-key.ts';
+import { FolderLister } from '../filesystem/folder-listing.ts';
 import type { Libc } from '../filesystem/libc.ts';
 import { UserNames } from '../filesystem/user-names.ts';
 import { TimeFormatter } from '../tree/go-time.ts';
@@ -18,13 +19,17 @@ import { noCounts, type Job, type JobResult, type WorkerSetup } from './worker-p
 
 export interface ArchiveJobsOptions extends Pick<BlobWriterOptions, 'engine' | 'onPack' | 'onPart'> {
   readonly libc: Libc | undefined;
+  /** Made when it is needed unless given. */
+  readonly lister?: FolderLister | undefined;
+  /** Called when everything is packed and nothing more comes. */
+  readonly onFlushed?: (() => void) | undefined;
   /** Throws CANCELLED when the archive was aborted. */
   readonly throwIfAborted: () => void;
 }
 
 /** Prepares for jobs; yields the function that does one. It throws what goes wrong. */
 export function archiveJobs(setup: WorkerSetup, options: ArchiveJobsOptions): (job: Job) => JobResult {
-  const { engine, libc, onPack, onPart, throwIfAborted } = options;
+  const { engine, libc, onPack, onPart, onFlushed, throwIfAborted } = options;
   const key = MasterKey.fromParts(setup.key);
   if (!key) throw new AppError('INTERNAL', 'The key that a worker thread got is not valid.');
   const index = BlobIndex.attach(setup.index);
@@ -36,18 +41,24 @@ export function archiveJobs(setup: WorkerSetup, options: ArchiveJobsOptions): (j
     const reader = { libc, times: new TimeFormatter(), users: new UserNames(), withAccessTimes };
     const chunker = new Chunker(setup.polynomial);
     const files = new FileSaver({ chunker, writer, reader, checks, throwIfAborted });
-    return new FolderSaver({ files, writer, index, reader, throwIfAborted, comparison, tellsItems });
+    const lister = options.lister ?? new FolderLister();
+    return new FolderSaver({ files, writer, index, reader, lister, throwIfAborted, comparison, tellsItems });
   };
   // An archive of streams needs none of it.
   let made: FolderSaver | undefined;
   const folders = (): FolderSaver => (made ??= makeFolders());
   return (job) => {
     throwIfAborted();
-    return run(job, { writer, folders, checks, throwIfAborted });
+    return run(job, { writer, folders, checks, onFlushed, throwIfAborted });
   };
 }
 
-function run(job: Job, saver: PageRangeOptions & { readonly folders: () => FolderSaver }): JobResult {
+interface Savers extends PageRangeOptions {
+  readonly folders: () => FolderSaver;
+  readonly onFlushed: (() => void) | undefined;
+}
+
+function run(job: Job, saver: Savers): JobResult {
   const { writer, folders } = saver;
   switch (job.kind) {
     case 'folders':
@@ -69,6 +80,7 @@ function run(job: Job, saver: PageRangeOptions & { readonly folders: () => Folde
       return savePageRange(job, saver);
     case 'flush':
       writer.flush();
+      saver.onFlushed?.();
       return { kind: 'flush' };
   }
 }

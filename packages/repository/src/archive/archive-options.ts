@@ -110,6 +110,8 @@ export interface AddTarOptions {
   readonly source: AsyncIterable<Uint8Array>;
   /** Leading path components that are taken off every name. */
   readonly stripComponents?: number | undefined;
+  /** An archive without an entry for its root: the target gets owner and mode of its first folder, not those of this process. */
+  readonly rootLikeFirstFolder?: boolean | undefined;
   /** Files that are cut at the borders of their pages; patterns are matched against paths in the target. */
   readonly pages?: PageFiles | undefined;
 }

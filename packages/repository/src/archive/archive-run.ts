@@ -25,8 +25,13 @@ import { measureSource, type Measure, type MeasureOptions } from './measure-sour
 import { addCounts, controlWords, noCounts, type Comparison, type Counts, type Item } from './worker-protocol.ts';
 
 const progressIntervalMs = 100;
-/** Large enough for work to go on while packs are written, small enough for the memory (16 to 25 MiB each). */
-const unstoredPacksBesideWorkers = 2;
+/**
+ * Packs beside one of each worker that may wait for the storage: so many that work goes on while they are written and that a
+ * remote storage has enough under way, few enough for the memory (16 to 25 MiB each).
+ */
+const unstoredPacksBesideWorkers = { local: 1, remote: 2 } as const;
+/** A storage that wants no more at once is as fast as a disk. */
+const connectionsOfDisk = 2;
 
 export interface ArchiveRunOptions {
   readonly repository: Repository;
@@ -89,6 +94,7 @@ export class ArchiveRun {
     this.#claims = new BlobClaims(repository.index);
     this.#uploader = new PackUploader(repository, { signal, onStored: (pack) => this.#stored(pack) });
     const threads = options.threads ?? makeArchiveThreads(options.workers);
+    const isDisk = repository.storage.connections <= connectionsOfDisk;
     const work: Omit<ArchivePoolOptions, 'threads'> = {
       setup: {
         polynomial: repository.config.chunkerPolynomial,
@@ -101,7 +107,7 @@ export class ArchiveRun {
         comparison: this.comparison,
         withAccessTimes,
         tellsItems: options.onItem !== undefined,
-        maxUnstoredPacks: threads.size + unstoredPacksBesideWorkers,
+        maxUnstoredPacks: threads.size + unstoredPacksBesideWorkers[isDisk ? 'local' : 'remote'],
       },
       onEvent: (event) => {
         if (event.kind === 'pack') this.#upload(event.pack);

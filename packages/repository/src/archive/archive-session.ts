@@ -172,7 +172,9 @@ export class ArchiveSession implements AsyncDisposable {
       const defaults = (name: Buffer): TreeNode => ({ ...this.#defaultFolder(this.#startedAt), name });
       const stripComponents = options.stripComponents ?? 0;
       const saved = await saver.save(abortable(), { stripComponents, defaults });
-      this.#placeFolder(components, saved.rootNode ?? this.#defaultFolder(this.#startedAt), saved.treeId);
+      const like = options.rootLikeFirstFolder ? saved.firstFolder : undefined;
+      const root = saved.rootNode ?? like ?? this.#defaultFolder(this.#startedAt);
+      this.#placeFolder(components, root, saved.treeId);
       this.#dirs.dirsNew += saved.dirs;
       return added(saved.counts, { dirs: saved.dirs });
     });

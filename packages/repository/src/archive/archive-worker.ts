@@ -3,6 +3,7 @@
 
 import { parentPort, type MessagePort } from 'node:worker_threads';
 import { AppError } from '@varve/base';
+import { FolderLister } from '../filesystem/folder-listing.ts';
 import { Libc } from '../filesystem/libc.ts';
 import { loadEngine } from '../native/load-engine.ts';
 import type { FinishedPack, PackPart } from '../pack/pack-builder.ts';
@@ -17,6 +18,7 @@ const waitMs = 500;
 // Loaded while the main thread is still finding out what to do.
 const engine = loadEngine();
 const libc = Libc.load();
+const lister = new FolderLister();
 
 function start(port: MessagePort, setup: WorkerSetup): JobServer<Job, JobResult> {
   const control = new Int32Array(setup.control);
@@ -38,7 +40,9 @@ function start(port: MessagePort, setup: WorkerSetup): JobServer<Job, JobResult>
     const message: ThreadMessage<never, ArchiveEvent> = { kind: 'event', event: { kind: 'part', part } };
     port.postMessage(message, [part.bytes.buffer]);
   };
-  return { run: archiveJobs(setup, { engine, libc, onPack, onPart, throwIfAborted }) };
+  // What a thread has from the C library outlives it.
+  const onFlushed = (): void => engine.release();
+  return { run: archiveJobs(setup, { engine, libc, lister, onPack, onPart, onFlushed, throwIfAborted }) };
 }
 
 const port = parentPort;

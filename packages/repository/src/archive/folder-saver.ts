@@ -1,15 +1,15 @@
 // Lists one folder in a worker thread: makes the nodes of its entries, takes unchanged files from the parent snapshot's
 // tree, saves small files, and leaves subfolders, large files and large numbers of files to further jobs.
 
-import { lstatSync, readdirSync } from 'node:fs';
 import type { BlobIndex } from '../blob-index/blob-index.ts';
 import { joinPath } from '../filesystem/byte-path.ts';
+import type { FolderLister, FolderListing } from '../filesystem/folder-listing.ts';
 import { isSystemError } from '../filesystem/system-error.ts';
 import { nodeOfStat, readNode, type FoundEntry, type NodeReader } from '../filesystem/read-node.ts';
 import { encodeNode, joinNodes, nodeHead, openNode } from '../tree/encode-tree.ts';
 import { printableName } from '../tree/go-quote.ts';
 import type { BlobWriter } from './blob-writer.ts';
-import type { FileSaver } from './file-saver.ts';
+import type { FileSaver, FileToSave } from './file-saver.ts';
 import { badPageNotice, isTrusted, withoutUnneeded, type LiveRules } from './live-files.ts';
 import { ParentTree } from './parent-tree.ts';
 import { noRules, Selection, type FolderSelection, type SelectionRules } from './selection.ts';
@@ -40,6 +40,7 @@ export interface FolderSaverOptions {
   readonly writer: BlobWriter;
   readonly index: BlobIndex;
   readonly reader: NodeReader;
+  readonly lister: FolderLister;
   readonly throwIfAborted: () => void;
   readonly comparison: Comparison;
   readonly tellsItems: boolean;
@@ -76,13 +77,18 @@ export class FolderSaver {
 
   saveFolder(job: FolderToSave): FolderResult | UnreadableFolder {
     const path = Buffer.from(job.path);
-    let names: Buffer[];
+    let entries: FolderListing;
     try {
-      names = readdirSync(path, { encoding: 'buffer' }).sort(Buffer.compare);
+      entries = this.#options.lister.open(path);
     } catch (error) {
       if (!isSystemError(error)) throw error;
       return { kind: 'unreadable', message: error.message, isGone: error.code === 'ENOENT' };
     }
+    using open = entries;
+    return this.#saveEntries(job, { path, entries: open });
+  }
+
+  #saveEntries(job: FolderToSave, { path, entries }: { path: Buffer; entries: FolderListing }): FolderResult {
     const parent = new ParentTree(job.parent?.tree, this.#options.index);
     const selection = this.#selection(job.label.rules);
     const findings = newFindings(job.label, selection);
@@ -98,9 +104,9 @@ export class FolderSaver {
       filesRead: 0,
       bytesRead: 0,
     };
-    for (const name of withoutUnneeded(findings.live, names)) {
+    for (const name of withoutUnneeded(findings.live, entries.names)) {
       this.#options.throwIfAborted();
-      this.#saveEntry(listing, name);
+      this.#saveEntry(listing, entries, name);
     }
     const { nodes, subfolders, deferred, problems, notices, items, counts } = listing;
     if (subfolders.length > 0 || deferred.length > 0 || job.isOpen) {
@@ -131,12 +137,12 @@ export class FolderSaver {
     return { kind: 'files', nodes, problems, notices, items, counts };
   }
 
-  #saveEntry(listing: Listing, name: Buffer): void {
+  #saveEntry(listing: Listing, entries: FolderListing, name: Buffer): void {
     const { selection, problems } = listing;
     if (selection.excludesName(name)) return;
     const path = joinPath(listing.path, name);
     try {
-      const stat = lstatSync(path, { bigint: true });
+      const stat = entries.factsOf(name, path);
       // Sockets belong to the process that listens on them; there is nothing to save.
       if (stat.isSocket()) return;
       const kept = selection.keeps(name, stat);
@@ -179,9 +185,10 @@ export class FolderSaver {
     const { counts } = listing;
     const { index, comparison, reader, tellsItems } = this.#options;
     const trusted = isTrusted(listing.live, stat);
-    const same = trusted
-      ? listing.parent.nextFile(nodeHead({ ...nodeOfStat(reader, entry), size: Number(stat.size) }))
-      : undefined;
+    const same =
+      trusted && listing.parent.comparesText
+        ? listing.parent.nextFile(nodeHead({ ...nodeOfStat(reader, entry), size: Number(stat.size) }))
+        : undefined;
     if (same) {
       listing.nodes.push(same.json);
       counts.filesUnmodified++;
@@ -213,10 +220,10 @@ export class FolderSaver {
     }
     listing.filesRead++;
     listing.bytesRead += sizeBytes;
-    listing.nodes.push(this.#readFile(listing, { path, name, isNew: !parent, pageChunkBytes }));
+    listing.nodes.push(this.#readFile(listing, { path, name, stat, isNew: !parent, pageChunkBytes }));
   }
 
-  #readFile(findings: Findings, file: { path: Buffer; name: Buffer; isNew: boolean; pageChunkBytes: number }): string {
+  #readFile(findings: Findings, file: Omit<FileToSave, 'live'> & { readonly isNew: boolean }): string {
     const { counts, items } = findings;
     const { files, tellsItems } = this.#options;
     const startedAt = tellsItems ? performance.now() : 0;

@@ -8,7 +8,6 @@ import { isSystemError } from '../filesystem/system-error.ts';
 import { emptyTreeId } from '../tree/decode-tree.ts';
 import { closeNode, encodeNode, joinNodes } from '../tree/encode-tree.ts';
 import { printableName } from '../tree/go-quote.ts';
-import type { TreeNode } from '../tree/tree-node.ts';
 import type { ArchiveRun } from './archive-run.ts';
 import { readLargeFile } from './large-file.ts';
 import { readLargePages } from './large-pages.ts';
@@ -237,9 +236,9 @@ export class FolderWalk {
     const remarks = { problems: [] as Problem[], notices: [] as Notice[], items: [] };
     const counts = noCounts();
     try {
-      const { node, outcome, badPages } = await this.#readLarge(file, { path, name, counts: cost });
-      folder.nodes[file.slot] = encodeNode(node);
-      addCounts(this.counts, { ...cost, bytes: node.size });
+      const { json, size, outcome, badPages } = await this.#readLarge(file, { path, name, counts: cost });
+      folder.nodes[file.slot] = json;
+      addCounts(this.counts, { ...cost, bytes: size });
       if (file.isNew) counts.filesNew = 1;
       else counts.filesChanged = 1;
       const { problem, notice } = remarksOn(shown, outcome);
@@ -261,13 +260,13 @@ export class FolderWalk {
   async #readLarge(
     { pageChunkBytes }: Deferred,
     file: { readonly path: Buffer; readonly name: Buffer; readonly counts: Counts },
-  ): Promise<{ node: TreeNode; outcome: ReadOutcome; badPages: readonly BadPage[] }> {
+  ): Promise<{ json: string; size: number; outcome: ReadOutcome; badPages: readonly BadPage[] }> {
     const { live } = this.#options;
     if (live && pageChunkBytes > 0) {
       return { ...(await readLargePages(this.#run, { ...file, pageChunkBytes, live })), outcome: 'stable' };
     }
     const { node, outcome } = await readLargeFile(this.#run, { ...file, pageChunkBytes });
-    return { node, outcome: live ? 'stable' : outcome, badPages: [] };
+    return { json: encodeNode(node), size: node.size, outcome: live ? 'stable' : outcome, badPages: [] };
   }
 
   /** A live file or folder that is not there any more is not missed. */

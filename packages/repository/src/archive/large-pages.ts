@@ -4,8 +4,8 @@ import { lstatSync } from 'node:fs';
 import { mapConcurrently } from '@varve/base';
 import { readNode } from '../filesystem/read-node.ts';
 import { systemError } from '../filesystem/system-error.ts';
+import { nodeHead } from '../tree/encode-tree.ts';
 import { printableName } from '../tree/go-quote.ts';
-import type { TreeNode } from '../tree/tree-node.ts';
 import type { ArchiveRun } from './archive-run.ts';
 import type { LiveRules } from './live-files.ts';
 import { addCounts, noCounts, type BadPage, type Counts } from './worker-protocol.ts';
@@ -22,17 +22,17 @@ export interface LargePages {
   readonly live: LiveRules;
 }
 
-/** `node` is complete, with the size that the file had at first. Throws the system's error, ENOENT when the file goes meanwhile. */
+/** The file's node as JSON, with the size that it had at first. Throws the system's error, ENOENT when the file goes meanwhile. */
 export async function readLargePages(
   run: ArchiveRun,
   { path, name, counts, pageChunkBytes, live }: LargePages,
-): Promise<{ node: TreeNode; badPages: BadPage[] }> {
+): Promise<{ json: string; size: number; badPages: BadPage[] }> {
   const stat = lstatSync(path, { bigint: true });
   if (!stat.isFile()) throw systemError('ENOENT', 'open', 'replaced by something that is not a file');
   const size = Number(stat.size);
   const step = Math.max(pageChunkBytes, rangeBytes - (rangeBytes % pageChunkBytes));
   const starts = Array.from({ length: Math.ceil(size / step) }, (_, i) => i * step);
-  const ids: (readonly string[])[] = [];
+  const ids: string[] = [];
   const badPages: BadPage[] = [];
   const shown = printableName(path);
   let told = 0;
@@ -60,5 +60,8 @@ export async function readLargePages(
     run.add({ ...noCounts(), bytes: -told });
     throw error;
   }
-  return { node: { ...readNode(run.reader, { path, name, stat }), content: ids.flat(), size }, badPages };
+  const node = { ...readNode(run.reader, { path, name, stat }), size };
+  // As encodeNode has it, without a list of all ids in between.
+  const content = ids.length === 0 ? '[]' : `["${ids.join('","')}"]`;
+  return { json: `${nodeHead(node)},"content":${content}}`, size, badPages };
 }

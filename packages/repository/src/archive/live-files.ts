@@ -50,7 +50,10 @@ export function liveRules(live: LiveFiles): LiveRules {
 }
 
 /** Whether a file that looks as in the parent snapshot may be taken over. */
-export function isTrusted(live: LiveRules | null, { mtimeNs, ctimeNs }: BigIntStats): boolean {
+export function isTrusted(
+  live: LiveRules | null,
+  { mtimeNs, ctimeNs }: Pick<BigIntStats, 'mtimeNs' | 'ctimeNs'>,
+): boolean {
   if (!live) return true;
   if (live.unchangedBeforeNs === null) return false;
   const limit = BigInt(live.unchangedBeforeNs);

@@ -29,7 +29,7 @@ export function savePageRange(range: RangeToSave, { writer, checks, throwIfAbort
   const fd = openForReading(path);
   try {
     if (fstatSync(fd, { bigint: true }).ino !== range.inode)
-      return { kind: 'range', isGone: true, ids, badPages, counts };
+      return { kind: 'range', isGone: true, ids: '', badPages, counts };
     const bytes = Buffer.alloc(Math.min(length, Math.max(1, Math.floor(readBytes / chunkBytes)) * chunkBytes));
     for (let done = 0; done < length; done += bytes.length) {
       throwIfAborted();
@@ -40,7 +40,7 @@ export function savePageRange(range: RangeToSave, { writer, checks, throwIfAbort
       if (check) badPages.push(...verifyPages(check, part.subarray(0, filled), { fd, name, position }));
       for (const id of writer.storePages(part, chunkBytes, counts)) ids.push(id);
     }
-    return { kind: 'range', isGone: false, ids, badPages, counts };
+    return { kind: 'range', isGone: false, ids: ids.join('","'), badPages, counts };
   } finally {
     closeSync(fd);
   }

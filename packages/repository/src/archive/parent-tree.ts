@@ -41,6 +41,11 @@ export class ParentTree {
     return this.#at >= 0 && this.#text.length - (this.#at - 1) === treeTail.length && this.#text.endsWith(treeTail);
   }
 
+  /** Whether the next entry can still be compared as text; if not, nobody needs to make its head. */
+  get comparesText(): boolean {
+    return this.#at >= 0;
+  }
+
   /**
    * The next entry, if it is a file that begins with `head` (see `nodeHead`, without extended attributes) and all its
    * chunks are in the index. Attributes are taken over: they do not change without the time of change, which is in the head.

@@ -17,6 +17,8 @@ import { noCounts, type Counts } from './worker-protocol.ts';
 export interface SavedTar {
   /** Metadata of the archive's root, when it has an entry for it. */
   readonly rootNode: TreeNode | undefined;
+  /** Metadata of the first folder below the root that the archive has an entry for. */
+  readonly firstFolder: TreeNode | undefined;
   readonly treeId: string;
   readonly counts: Counts;
   readonly dirs: number;
@@ -59,6 +61,7 @@ export class TarSaver {
   readonly #counts = noCounts();
   readonly #links: Link[] = [];
   #dirs = 0;
+  #firstFolder: TreeNode | undefined;
 
   constructor(run: ArchiveRun, rules: SelectionRules) {
     this.#run = run;
@@ -74,7 +77,7 @@ export class TarSaver {
     for (const link of this.#links) this.#link(link);
     const { rootNode } = this.#tree;
     const treeId = this.#tree.finish({ store: (tree) => this.#run.storeTree(tree), defaults: options.defaults });
-    return { rootNode, treeId, counts: this.#counts, dirs: this.#dirs };
+    return { rootNode, firstFolder: this.#firstFolder, treeId, counts: this.#counts, dirs: this.#dirs };
   }
 
   async #saveEntry(entry: TarEntry, content: AsyncIterable<Uint8Array>, strip: number): Promise<void> {
@@ -86,6 +89,7 @@ export class TarSaver {
     const node = this.#toNode(entry);
     if (node.type === 'dir') {
       this.#dirs++;
+      if (components.length > 0) this.#firstFolder ??= node;
       this.#tree.describe(components, node);
       return;
     }

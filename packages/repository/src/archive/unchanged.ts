@@ -1,13 +1,13 @@
 // Whether a file has to be read again. Source: storage-format section 2.14.
 
-import type { BigIntStats } from 'node:fs';
 import type { BlobIndex } from '../blob-index/blob-index.ts';
+import type { FileFacts } from '../filesystem/folder-listing.ts';
 import { parseTime } from '../tree/go-time.ts';
 import type { TreeNode } from '../tree/tree-node.ts';
 import type { Comparison, Notice } from './worker-protocol.ts';
 
 export interface CompareOptions {
-  readonly stat: BigIntStats;
+  readonly stat: FileFacts;
   /** What `stat` makes. */
   readonly node: TreeNode;
   readonly index: BlobIndex;

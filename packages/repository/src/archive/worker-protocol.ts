@@ -228,7 +228,8 @@ export interface RangeResult {
   readonly kind: 'range';
   /** Another file has the name now. */
   readonly isGone: boolean;
-  readonly ids: readonly string[];
+  /** As they stand in the node, `id","id`: one text instead of very many. */
+  readonly ids: string;
   readonly badPages: readonly BadPage[];
   readonly counts: Counts;
 }

@@ -25,6 +25,8 @@ export interface RomixJob {
 /** Less work (N·r·p) is done sooner than threads have started: about 100 ms. */
 const leastParallelWork = 2 ** 19;
 const mostThreads = 4;
+/** Blocks of a thread from which a second lane saves more than its table costs to touch. */
+const leastBlocksForTwoLanes = 3;
 /** For the tables of all threads together. */
 const mostMemoryBytes = 144 * 1024 * 1024;
 
@@ -36,7 +38,7 @@ export function planThreads(
   const lanesAtOnce = Math.floor(mostMemoryBytes / romixLaneBytes({ N, r }));
   const threads = Math.min(p, parallelism, mostThreads, lanesAtOnce);
   if (N * r * p < leastParallelWork || threads < 2) return null;
-  return { threads, lanes: lanesAtOnce >= 2 * threads && p > threads ? 2 : 1 };
+  return { threads, lanes: lanesAtOnce >= 2 * threads && p >= leastBlocksForTwoLanes * threads ? 2 : 1 };
 }
 
 /** `bytes` bytes derived from a password. A RangeError when the parameters are not valid. */

@@ -1,9 +1,10 @@
 // Turns what the file system says about an object into a tree node, as restic does: access time is the modification time (unless wanted),
 // names of owners from the system's files, extended attributes in the system's order.
 
-import { readlinkSync, type BigIntStats } from 'node:fs';
+import { readlinkSync } from 'node:fs';
 import type { TimeFormatter } from '../tree/go-time.ts';
 import type { TreeNode } from '../tree/tree-node.ts';
+import type { FileFacts } from './folder-listing.ts';
 import { goModeOf, nodeTypeOf } from './file-mode.ts';
 import type { Libc } from './libc.ts';
 import type { UserNames } from './user-names.ts';
@@ -19,7 +20,7 @@ export interface NodeReader {
 export interface FoundEntry {
   readonly path: Buffer;
   readonly name: Buffer;
-  readonly stat: BigIntStats;
+  readonly stat: FileFacts;
 }
 
 /** A node without content or subtree. Throws the system's error when attributes or link target cannot be read. */
@@ -57,6 +58,6 @@ export function nodeOfStat(reader: NodeReader, { path, name, stat }: FoundEntry)
 }
 
 /** restic records the number of links of files, symbolic links and devices only. */
-function linksOf(type: TreeNode['type'], stat: BigIntStats): number {
+function linksOf(type: TreeNode['type'], stat: FileFacts): number {
   return type === 'dir' || type === 'fifo' || type === 'socket' ? 0 : Number(stat.nlink);
 }

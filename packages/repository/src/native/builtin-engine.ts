@@ -36,6 +36,7 @@ export function createBuiltinEngine(): Engine {
       },
     }),
     decompress: decompressBuiltin,
+    release: () => {},
   };
 }
 

@@ -31,12 +31,15 @@ export interface Engine {
   sha256(data: Uint8Array): Buffer;
   createKeystream(key: Uint8Array): Keystream;
   createAuthenticator(k: Uint8Array, r: Uint8Array): Authenticator;
+  /** Compressors of the same level may share their memory: they are used one after the other, as all of an engine is. */
   createCompressor(level: number): Compressor;
   /**
    * The plaintext of the zstd frame(s) in `source`, or null when they are broken or hold more than `maxBytes`. With a
    * `scratch` that is large enough the result may be a view into it.
    */
   decompress(source: Uint8Array, maxBytes: number, scratch?: Buffer): Buffer | null;
+  /** Gives back what memory the compressors keep between calls: for a thread that ends. They can be used afterwards. */
+  release(): void;
 }
 
 /** What a target for {@link Compressor.compress} needs so that it is never too small (zstd's ZSTD_COMPRESSBOUND). */

@@ -5,16 +5,12 @@
 import { createRequire } from 'node:module';
 import type * as Koffi from 'koffi';
 import { createBuiltinEngine, decompressBuiltin } from './builtin-engine.ts';
-import { windowLog, type Authenticator, type Compressor, type Engine, type Keystream } from './engine.ts';
+import type { Authenticator, Engine, Keystream } from './engine.ts';
+import { ZstdCompressor } from './zstd-compressor.ts';
 
 type Foreign = (...args: unknown[]) => unknown;
 type Functions = ReturnType<typeof bind>;
 
-// zstd.h: ZSTD_cParameter.
-const compressionLevel = 100;
-const windowLogParameter = 101;
-const contentSizeFlag = 200;
-const checksumFlag = 201;
 /** sizeof(SHA256_CTX) is 112 (openssl/sha.h); the rest is margin. */
 const sha256ContextBytes = 256;
 
@@ -22,13 +18,19 @@ const sha256ContextBytes = 256;
 export function createNativeEngine(): Engine | null {
   try {
     const functions = bind();
+    const compressors = new Map<number, ZstdCompressor>();
     const engine: Engine = {
       name: 'native',
       sha256: createSha256(functions),
       createKeystream: (key) => createKeystream(functions, key),
       createAuthenticator: (k, r) => createAuthenticator(functions, k, r),
-      createCompressor: (level) => createCompressor(functions, level),
+      createCompressor: (level) => {
+        const compressor = compressors.get(level) ?? new ZstdCompressor(functions, level);
+        compressors.set(level, compressor);
+        return compressor;
+      },
       decompress: createDecompress(functions),
+      release: () => compressors.forEach((compressor) => compressor.release()),
     };
     return isSound(engine) ? engine : null;
   } catch {
@@ -58,6 +60,7 @@ function bind() {
     macUpdate: func('int EVP_MAC_update(void *context, const void *data, size_t size)'),
     macFinal: func('int EVP_MAC_final(void *context, void *out, void *outSize, size_t maxSize)'),
     compressContext: func('void *ZSTD_createCCtx()'),
+    freeCompressContext: func('size_t ZSTD_freeCCtx(void *context)'),
     setParameter: func('size_t ZSTD_CCtx_setParameter(void *context, int parameter, int value)'),
     compress: func(
       'size_t ZSTD_compress2(void *context, void *target, size_t capacity, const void *source, size_t size)',
@@ -122,21 +125,6 @@ function createAuthenticator(functions: Functions, k: Uint8Array, r: Uint8Array)
       demand(macInit(mac, oneTimeKey, 32, null), 'EVP_MAC_init');
       if (message.length > 0) demand(macUpdate(mac, message, message.length), 'EVP_MAC_update');
       demand(macFinal(mac, tag, outSize, 16), 'EVP_MAC_final');
-    },
-  };
-}
-
-function createCompressor(functions: Functions, level: number): Compressor {
-  const { compress } = functions;
-  const zstd = context(functions.compressContext(), 'ZSTD_CCtx');
-  functions.setParameter(zstd, compressionLevel, level);
-  functions.setParameter(zstd, windowLogParameter, windowLog);
-  functions.setParameter(zstd, contentSizeFlag, 1);
-  functions.setParameter(zstd, checksumFlag, 0);
-  return {
-    compress(source, target) {
-      const size = compress(zstd, target, target.length, source, source.length);
-      return typeof size === 'number' ? size : -1;
     },
   };
 }

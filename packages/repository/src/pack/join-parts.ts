@@ -19,7 +19,6 @@ export function* joinParts(
       if (builder.blobCount > 0 && builder.sizeBytes + part.bytes.length > builder.packSizeBytes)
         yield builder.finish();
       builder.addPart(part);
-      part.bytes.buffer.transfer(0);
     }
     if (builder.blobCount > 0) yield builder.finish();
   }

@@ -10,8 +10,11 @@ import { compressedEntryBytes, maxHeaderBytes, packSizeOf, walkHeader, writeEntr
 
 /** restic's default. Packs end up between this and this plus one blob. */
 export const defaultPackSizeBytes = 16 * 1024 * 1024;
-/** Room for a chunk of the largest size after the target is nearly reached; less for small packs, which grow when it must be. */
-const slackBytes = 9 * 1024 * 1024;
+/**
+ * Room for what comes when the target is nearly reached: for nearly every chunk; a larger one makes the buffer grow. Not more,
+ * because V8 collects garbage for every 64 MiB of such buffers that a thread gets, touched or not. Less for small packs.
+ */
+const slackBytes = 4 * 1024 * 1024;
 
 export type Compression = 'off' | 'fastest' | 'auto' | 'better' | 'max';
 
@@ -165,11 +168,16 @@ export class PackBuilder {
     return { type: this.type, bytes, header };
   }
 
-  /** Appends the blobs of a part of the same type. */
+  /** Appends the blobs of a part of the same type, which it uses up: a builder that is empty goes on in the part's memory. */
   addPart({ type, bytes, header }: PackPart): void {
     if (type !== this.type) throw new AppError('INTERNAL', `A ${type} part does not belong into a ${this.type} pack.`);
-    this.#room(bytes.length).set(bytes, this.#size);
-    this.#size += bytes.length;
+    const size = bytes.length;
+    if (this.#blobCount === 0 && bytes.byteOffset === 0) this.#buffer = Buffer.from(bytes.buffer);
+    else {
+      this.#room(size).set(bytes, this.#size);
+      bytes.buffer.transfer(0);
+    }
+    this.#size += size;
     walkHeader(header, (_type, idOffset, _offset, length, uncompressedLength) => {
       this.#appendEntry({ type, length, uncompressedLength, id: header.subarray(idOffset, idOffset + 32) });
     });
@@ -179,7 +187,9 @@ export class PackBuilder {
     const needed = this.#size + bytes;
     if (this.#buffer && this.#buffer.length >= needed) return this.#buffer;
     const slack = Math.min(slackBytes, this.packSizeBytes);
-    const capacity = Math.max(needed, this.#buffer ? needed * 1.5 : this.packSizeBytes + slack);
+    const capacity = this.#buffer
+      ? Math.max(needed * 1.25, needed + slack)
+      : Math.max(needed, this.packSizeBytes) + slack;
     const larger = Buffer.from(new ArrayBuffer(Math.ceil(capacity)));
     if (this.#buffer) larger.set(this.#buffer.subarray(0, this.#size));
     this.#buffer = larger;

@@ -1,7 +1,15 @@
 // Apps: discover, add, list, show, remove, policy.
 
 import { z } from '@hono/zod-openapi';
-import { appOverviewSchema, appSchema, discoveredAppSchema, newAppSchema, policySchema } from '@varve/contract';
+import {
+  appOverviewSchema,
+  appSchema,
+  componentNameSchema,
+  databaseChangeSchema,
+  discoveredAppSchema,
+  newAppSchema,
+  policySchema,
+} from '@varve/contract';
 import type { Api, ServerContext } from '../context.ts';
 import { appParams, describeRoute, done, jsonAnswer, jsonBody } from './route.ts';
 
@@ -65,6 +73,15 @@ const updatePolicy = describeRoute({
   responses: { 200: jsonAnswer(appSchema, 'The app with its new policy.') },
 });
 
+const updateDatabase = describeRoute({
+  method: 'put',
+  path: '/api/apps/{id}/databases/{component}',
+  tags,
+  summary: 'Change how a database of an app is saved: by dumps, by its files, by both; how fast; what is absent stays',
+  request: { params: appParams.extend({ component: componentNameSchema }), body: jsonBody(databaseChangeSchema) },
+  responses: { 200: jsonAnswer(appSchema, 'The app with the change.') },
+});
+
 export function addAppRoutes(api: Api, { varve }: ServerContext): void {
   // Before /api/apps/{id}, which would take "discover" for an id.
   api.openapi(discoverApps, async (c) => c.json(await varve.discoverApps(), 200));
@@ -78,4 +95,8 @@ export function addAppRoutes(api: Api, { varve }: ServerContext): void {
   api.openapi(updatePolicy, async (c) =>
     c.json(await varve.updatePolicy(c.req.valid('param').id, c.req.valid('json')), 200),
   );
+  api.openapi(updateDatabase, async (c) => {
+    const { id, component } = c.req.valid('param');
+    return c.json(await varve.updateDatabase(id, component, c.req.valid('json')), 200);
+  });
 }

@@ -15,6 +15,8 @@ import {
   prunePreviewSchema,
   recoveryKitSchema,
   repositoryInfoSchema,
+  madeRestorePointSchema,
+  recoveryPlanSchema,
   restorePlanSchema,
   retentionPreviewSchema,
   sessionStateSchema,
@@ -22,17 +24,23 @@ import {
   snapshotDetailsSchema,
   snapshotFolderSchema,
   storageCheckSchema,
+  timelineSchema,
+  walCaptureSchema,
 } from '@varve/contract';
 import type {
   DownloadFormat,
+  DatabaseChange,
   NewAppInput,
   NewOwner,
+  NewRestorePoint,
   NewSnapshot,
   PolicyInput,
+  RecoveryRequestInput,
   RestoreRequestInput,
   SettingsUpdate,
   SignIn,
   StorageCheck,
+  TimelineQuery,
 } from '@varve/contract';
 import { z } from 'zod';
 
@@ -167,6 +175,8 @@ export const api = {
   discover: (o: Read = {}) => request('/apps/discover', discoverySchema, o),
   addApp: (body: NewAppInput) => request('/apps', appSchema, { method: 'POST', body }),
   removeApp: (id: string) => request(at(id), nothing, { method: 'DELETE' }),
+  updateDatabase: (id: string, component: string, body: DatabaseChange) =>
+    request(`${at(id)}/databases/${encodeURIComponent(component)}`, appSchema, { method: 'PUT', body }),
   updatePolicy: (id: string, body: PolicyInput) => request(`${at(id)}/policy`, appSchema, { method: 'PUT', body }),
 
   snapshots: (id: string, o: Read = {}) => request(`${at(id)}/snapshots`, z.array(appSnapshotSchema), o),
@@ -175,6 +185,18 @@ export const api = {
   snapshotFolder: (id: string, snapshotId: string, query: { path: string; offset: number }, o: Read = {}) =>
     request(`${at(id)}/snapshots/${encodeURIComponent(snapshotId)}/files${queryText(query)}`, snapshotFolderSchema, o),
   startSnapshot: (id: string, body: NewSnapshot) => request(`${at(id)}/snapshots`, jobSchema, { method: 'POST', body }),
+
+  timeline: (id: string, query: TimelineQuery, o: Read = {}) =>
+    request(`${at(id)}/timeline${queryText({ from: query.from, to: query.to })}`, timelineSchema, o),
+  createPoint: (id: string, body: NewRestorePoint) =>
+    request(`${at(id)}/points`, madeRestorePointSchema, { method: 'POST', body }),
+  captures: (id: string, o: Read = {}) => request(`${at(id)}/wal`, z.array(walCaptureSchema), o),
+  setCapture: (id: string, body: { enabled: boolean; component?: string }) =>
+    request(`${at(id)}/wal`, appSchema, { method: 'PUT', body }),
+  planRecovery: (id: string, body: RecoveryRequestInput, o: Read = {}) =>
+    request(`${at(id)}/recovery-plans`, recoveryPlanSchema, { method: 'POST', body, ...o }),
+  startRecovery: (id: string, body: RecoveryRequestInput & { fingerprint: string }) =>
+    request(`${at(id)}/recoveries`, jobSchema, { method: 'POST', body }),
 
   planRestore: (id: string, body: RestoreRequestInput, o: Read = {}) =>
     request(`${at(id)}/restore-plans`, restorePlanSchema, { method: 'POST', body, ...o }),

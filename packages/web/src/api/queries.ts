@@ -14,6 +14,8 @@ export const keys = {
   snapshot: (id: string, snapshotId: string) => ['app', id, 'snapshots', snapshotId],
   snapshotFolder: (id: string, snapshotId: string, path: string) => ['snapshot-folder', id, snapshotId, path],
   retention: (id: string) => ['app', id, 'retention'],
+  timeline: (id: string, days: number) => ['app', id, 'timeline', days],
+  captures: (id: string) => ['app', id, 'wal'],
   jobs: ['jobs'],
   appJobs: (id: string) => ['jobs', id],
   job: (id: string) => ['job', id],
@@ -57,6 +59,15 @@ export const queries = {
     }),
   retention: (id: string) =>
     queryOptions({ queryKey: keys.retention(id), queryFn: (o) => api.retention(id, o), gcTime: 0 }),
+  /** The last so many days. The log moves on without events: it is read again while it is looked at. */
+  timeline: (id: string, days: number) =>
+    queryOptions({
+      queryKey: keys.timeline(id, days),
+      queryFn: (o) => api.timeline(id, { from: new Date(Date.now() - days * 86_400_000).toISOString() }, o),
+      refetchInterval: 15_000,
+    }),
+  captures: (id: string) =>
+    queryOptions({ queryKey: keys.captures(id), queryFn: (o) => api.captures(id, o), refetchInterval: 15_000 }),
   /** Of one app, or of all. */
   jobs: (appId?: string) =>
     queryOptions({

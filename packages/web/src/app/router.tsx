@@ -8,6 +8,7 @@ import { AppsPage } from '../pages/apps.tsx';
 import { JobPage } from '../pages/job.tsx';
 import { JobsPage } from '../pages/jobs.tsx';
 import { ErrorPage, NotFoundPage } from '../pages/problems.tsx';
+import { RecoverPage } from '../pages/recover.tsx';
 import { RestorePage } from '../pages/restore.tsx';
 import { SettingsPage } from '../pages/settings.tsx';
 import { SnapshotPage } from '../pages/snapshot.tsx';
@@ -24,6 +25,7 @@ const routeTree = root.addChildren([
   child('/apps/$appId', AppPage),
   child('/apps/$appId/snapshots/$snapshotId', SnapshotPage),
   child('/apps/$appId/snapshots/$snapshotId/restore', RestorePage),
+  child('/apps/$appId/recover', RecoverPage),
   child('/jobs', JobsPage),
   child('/jobs/$jobId', JobPage),
   child('/alerts', AlertsPage),

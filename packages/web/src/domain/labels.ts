@@ -1,6 +1,6 @@
 // Short texts made from facts: who asked for a job, what step it is at, what a plan's step does, why a snapshot stays.
 
-import type { App, Component, Job, RestorePlan, RestoreStep } from '@varve/contract';
+import type { App, Component, DatabaseMethod, Job, RestorePlan, RestoreStep } from '@varve/contract';
 import type { Format } from '../i18n/format.ts';
 import type { Translate } from '../i18n/messages.ts';
 
@@ -152,6 +152,7 @@ export function warningTitle(
 /** restic's reasons ("daily snapshot", "oldest weekly snapshot") in the reader's language. */
 export function keepReasonText(reason: string, t: Translate): string {
   if (reason.startsWith('safety snapshot')) return t('retention.reason.safety');
+  if (reason === 'needed for the point-in-time window') return t('retention.reason.pointInTime');
   if (reason.startsWith('the only complete')) return t('retention.reason.onlyComplete');
   const match = /^(oldest )?(last|hourly|daily|weekly|monthly|yearly)(?: snapshot)?$/.exec(reason.trim());
   if (match === null) return reason;
@@ -170,6 +171,13 @@ export function componentsText(components: readonly Component[], t: Translate, f
   return format.list(parts);
 }
 
+/** How a database is saved, in a word or two. */
+export const methodKeys = {
+  dump: 'component.methodDump',
+  base: 'component.methodBase',
+  both: 'component.methodBoth',
+} as const satisfies Record<DatabaseMethod, string>;
+
 /** Where a component comes from, in one line. */
 export function componentSource(component: Component, t: Translate): string {
   switch (component.kind) {
@@ -178,7 +186,7 @@ export function componentSource(component: Component, t: Translate): string {
         ? component.source.path
         : t('component.dockerVolume', { volume: component.source.volume });
     case 'database': {
-      const method = t(component.method === 'base' ? 'component.methodBase' : 'component.methodDump');
+      const method = t(methodKeys[component.method]);
       const source =
         component.source.type === 'container'
           ? t('component.service', { service: component.source.service })

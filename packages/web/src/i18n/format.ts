@@ -29,10 +29,14 @@ export interface Format {
   relative(time: string | number, now: number): string;
   /** `23 Nov 2026, 16:00` */
   dateTime(time: string | number): string;
-  /** The same with seconds and the time zone, for a title. */
+  /** `23 Nov 2026, 16:00:05` */
+  moment(time: string | number): string;
+  /** With seconds and the time zone, for a title. */
   exact(time: string | number): string;
   /** `16:00:05`, for logs. */
   clock(time: string | number): string;
+  /** `16:00`, for an axis. */
+  hourMinute(time: string | number): string;
   /** `23 Nov` */
   dayShort(time: string | number): string;
   /** `Monday 23 November` */
@@ -52,6 +56,7 @@ export function createFormat({ locale, timeZone, t }: FormatOptions): Format {
   const times = new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit', ...zone });
   const clocks = new Intl.DateTimeFormat(locale, { timeStyle: 'medium', ...zone });
   const dateTimes = new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'short', ...zone });
+  const moments = new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'medium', ...zone });
   const exacts = new Intl.DateTimeFormat(locale, { dateStyle: 'full', timeStyle: 'long', ...zone });
   const shortDays = new Intl.DateTimeFormat(locale, { day: 'numeric', month: 'short', ...zone });
   const longDays = new Intl.DateTimeFormat(locale, { weekday: 'long', day: 'numeric', month: 'long', ...zone });
@@ -77,8 +82,10 @@ export function createFormat({ locale, timeZone, t }: FormatOptions): Format {
     duration: (milliseconds) => durationText(milliseconds, numbers),
     relative: (time, now) => relativeText(new Date(time).getTime() - now, relatives, t),
     dateTime: (time) => dateTimes.format(new Date(time)),
+    moment: (time) => moments.format(new Date(time)),
     exact: (time) => exacts.format(new Date(time)),
     clock: (time) => clocks.format(new Date(time)),
+    hourMinute: (time) => times.format(new Date(time)),
     dayShort: (time) => shortDays.format(new Date(time)),
     dayLong: (time) => longDays.format(new Date(time)),
     when,

@@ -9,9 +9,10 @@ import { jobLimit, queries } from '../api/queries.ts';
 import { layoutTimeline } from '../domain/timeline.ts';
 import { useLocale, useNow } from '../i18n/locale.tsx';
 import { ProblemNotice } from '../ui/notice.tsx';
-import { Card, CardHeading, Skeleton } from '../ui/surface.tsx';
+import { Card, Skeleton } from '../ui/surface.tsx';
 import { AppHeader } from './app/app-header.tsx';
-import { ComponentLine } from './app/component-list.tsx';
+import { ComponentPanel } from './app/component-panel.tsx';
+import { PointInTime } from './app/point-in-time.tsx';
 import { PolicyPanel } from './app/policy-panel.tsx';
 import { RecentJobs } from './app/recent-jobs.tsx';
 import { SnapshotList } from './app/snapshot-list.tsx';
@@ -38,7 +39,6 @@ export function AppPage(): ReactNode {
 }
 
 function LoadedApp({ overview }: { readonly overview: AppOverview }): ReactNode {
-  const { t } = useLocale();
   const now = useNow();
   const { app, protection } = overview;
   const snapshots = useQuery(queries.snapshots(app.id));
@@ -66,18 +66,12 @@ function LoadedApp({ overview }: { readonly overview: AppOverview }): ReactNode 
         <ProblemNotice problem={protection.failure} className="mb-6" />
       )}
       <Timeline days={days} selected={dayKey} onSelect={setDayKey} loading={snapshots.isPending || jobs.isPending} />
+      <PointInTime app={app} />
       <div className="mt-6 grid items-start gap-6 lg:grid-cols-[minmax(0,1fr)_20rem]">
         <SnapshotList app={app} query={snapshots} day={day} onShowAll={() => setDayKey(null)} />
         <div className="flex flex-col gap-6">
           <PolicyPanel app={app} snapshots={snapshots.data ?? []} />
-          <Card className="p-5" aria-labelledby="components-title">
-            <CardHeading id="components-title">{t('appPage.components')}</CardHeading>
-            <ul className="mt-3 flex flex-col gap-3">
-              {app.components.map((component) => (
-                <ComponentLine key={component.name} component={component} />
-              ))}
-            </ul>
-          </Card>
+          <ComponentPanel app={app} />
           <RecentJobs appId={app.id} query={jobs} />
         </div>
       </div>

@@ -1,7 +1,7 @@
 // Where the data folder of a server is on this host, if it can be read here. That it is the server's and no copy is proved
 // later, by what the server writes into it: see save-volume-base.ts.
 
-import { access, constants, lstat, readlink, realpath, stat } from 'node:fs/promises';
+import { access, constants, lstat, readFile, readlink, realpath, stat, statfs } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 import { isAppError, messageOf } from '@varve/base';
 import type { DatabaseComponent } from '@varve/contract';
@@ -60,12 +60,35 @@ export async function locateDataFolder(input: LocateInput): Promise<DataFolder |
       await access(join(place, versionFolder), constants.R_OK | constants.X_OK);
       tablespaces.push({ oid, path: await realpath(place), versionFolder });
     }
+    const folders = [path, await realpath(walPath), ...tablespaces.map((tablespace) => tablespace.path)];
+    const shared = await firstShared(folders);
+    if (shared !== undefined && !(await runsHere(path))) {
+      return { reason: `${shared} is on a shared file system, whose caches may be behind what the server has written` };
+    }
     const { uid, gid } = await stat(path);
     return { path, walPath, tablespaces, owner: { uid, gid } };
   } catch (error) {
     if (isAppError(error, 'CANCELLED')) throw error;
     return { reason: messageOf(error) };
   }
+}
+
+/** `f_type` of file systems whose files another machine may write (statfs(2)): NFS, SMB, FUSE with virtiofs, 9p, Ceph … */
+const sharedFileSystems: ReadonlySet<number> = new Set([
+  0x6969, 0x517b, 0xff534d42, 0xfe534d42, 0x65735546, 0x01021997, 0x00c36400, 0x0bd00bd0, 0x47504653, 0x7461636f,
+  0x01161970, 0x5346414f,
+]);
+
+async function firstShared(folders: readonly string[]): Promise<string | undefined> {
+  for (const folder of folders) if (sharedFileSystems.has((await statfs(folder)).type)) return folder;
+  return undefined;
+}
+
+/** Whether the server is a process of this kernel, so that it and we see the same caches. */
+async function runsHere(dataFolder: string): Promise<boolean> {
+  const text = await readFile(join(dataFolder, 'postmaster.pid'), 'utf8').catch(() => '');
+  const pid = Number.parseInt(text, 10);
+  return pid > 0 && (await readlink(`/proc/${pid}/cwd`).catch(() => '')) === dataFolder;
 }
 
 /** Where a path of the server's is seen from here. */

@@ -1,18 +1,19 @@
 // Saves a PostgreSQL cluster by its files: BASE_BACKUP over the replication protocol, with the write-ahead log that makes
 // it consistent. `/databases/<name>/base/` is a data folder that starts by itself.
 
-import { AppError } from '@varve/base';
 import type { SavedDatabase } from '@varve/contract';
 import {
   baseBackup,
-  connectPostgres,
+  BackupProof,
   formatLsn,
   readServerFacts,
   type BaseBackupPart,
   type PgConnection,
 } from '@varve/postgres';
 import type { PageFiles } from '@varve/repository';
+import type { Problem } from '../../use-case.ts';
 import { AddedTotal, type Produced, type ProducerInput } from '../producer.ts';
+import { openDatabase } from './database-location.ts';
 import { relationPages } from './page-files.ts';
 import type { SaveDumpInput } from './save-dump.ts';
 
@@ -21,30 +22,27 @@ export function tablespacesPath(component: string): string {
   return `/databases/${component}/tablespaces`;
 }
 
-/** SETTINGS_INVALID for a container, DATABASE_… when the server refuses or fails. */
+/**
+ * DATABASE_… when the server refuses or fails; DATABASE_BACKUP_MISMATCH when what was stored is not what it says it has read.
+ * Pages whose checksums are wrong are problems: they are saved as they are.
+ */
 export async function saveBase(input: SaveDumpInput): Promise<Produced<SavedDatabase>> {
   const { component, access, signal } = input;
-  const { location } = access;
-  if (location === null) {
-    throw new AppError(
-      'SETTINGS_INVALID',
-      `The database "${component.name}" runs in a container, and base backups are made of servers with a URL.`,
-      {
-        hint: 'Use the method "dump" for it.',
-      },
-    );
-  }
+  const { maxRateKBps } = component;
   const path = `/databases/${component.name}`;
-  await using connection = await connectPostgres({ ...location, replication: 'database', signal });
+  await using connection = await openDatabase(access, { replication: true, signal });
   const facts = await readServerFacts(connection, { signal });
   const databases = await readDatabases(connection, `${path}/base`, signal);
   const pages = relationPages(databases.reduce((sum, { bytes }) => sum + bytes, 0));
   const total = new AddedTotal();
   const bounds = { start: '', end: '', timeline: facts.timeline };
-  for await (const part of baseBackup(connection, { label: 'varve', signal })) {
-    await savePart(part, { ...input, path, total, pages });
-    if (part.kind === 'end')
-      Object.assign(bounds, { start: formatLsn(part.startLsn), end: formatLsn(part.endLsn), timeline: part.timeline });
+  const proof = new BackupProof();
+  for await (const part of baseBackup(connection, { label: 'varve', maxRateKBps, signal })) {
+    await savePart(part, { ...input, path, total, pages, proof });
+    if (part.kind !== 'end') continue;
+    proof.verify();
+    total.problems.push(...part.suspectFiles.map((file) => suspect(component.name, file)));
+    Object.assign(bounds, { start: formatLsn(part.startLsn), end: formatLsn(part.endLsn), timeline: part.timeline });
   }
   return {
     saved: {
@@ -68,6 +66,13 @@ export async function saveBase(input: SaveDumpInput): Promise<Produced<SavedData
   };
 }
 
+function suspect(component: string, file: string): Problem {
+  return {
+    path: `${component}: ${file}`,
+    message: 'it has pages with a wrong checksum on the disk of the server; they are saved as they are (suspect)',
+  };
+}
+
 async function savePart(
   part: BaseBackupPart,
   input: ProducerInput & {
@@ -75,18 +80,22 @@ async function savePart(
     readonly path: string;
     readonly total: AddedTotal;
     readonly pages: PageFiles;
+    readonly proof: BackupProof;
   },
 ): Promise<void> {
-  const { session, path, total, component } = input;
+  const { session, path, total, component, proof } = input;
   if (part.kind === 'archive') {
     const name = part.tablespaceOid === null ? 'data folder' : `tablespace ${part.tablespaceOid}`;
     input.onStep(`${component.name}: ${name}`);
     const target =
       part.tablespaceOid === null ? `${path}/base` : `${tablespacesPath(component.name)}/${part.tablespaceOid}`;
-    total.add(await session.addTar({ target, source: part.tar, pages: input.pages }));
+    const source = proof.archive(part.tar, part.tablespaceOid);
+    total.add(await session.addTar({ target, source, rootLikeFirstFolder: true, pages: input.pages }));
   }
-  if (part.kind === 'manifest')
-    total.add(await session.addStream({ target: `${path}/backup_manifest`, source: part.json, mode: 0o600 }));
+  if (part.kind === 'manifest') {
+    const source = proof.manifest(part.json);
+    total.add(await session.addStream({ target: `${path}/backup_manifest`, source, mode: 0o600 }));
+  }
 }
 
 /** The databases as the manifest tells them. */

@@ -3,10 +3,11 @@
 
 import { AppError } from '@varve/base';
 import type { SavedDatabase } from '@varve/contract';
-import { connectPostgres, mayBackUpVolume, readServerFacts } from '@varve/postgres';
+import { mayBackUpVolume, readServerFacts } from '@varve/postgres';
 import type { Repository, Snapshot } from '@varve/repository';
 import type { ProjectOnEngine } from '../docker-project.ts';
 import type { Produced } from '../producer.ts';
+import { openDatabase } from './database-location.ts';
 import { locateDataFolder } from './locate-data-folder.ts';
 import { saveBase } from './save-base.ts';
 import type { SaveDumpInput } from './save-dump.ts';
@@ -41,9 +42,7 @@ async function saveThroughFolder(
   input: SaveClusterInput,
 ): Promise<Produced<SavedDatabase> | { readonly reason: string }> {
   const { component, access, project, signal } = input;
-  const { location } = access;
-  if (location === null) return { reason: 'it is in a container' };
-  await using connection = await connectPostgres({ ...location, signal });
+  await using connection = await openDatabase(access, { signal });
   const facts = await readServerFacts(connection, { signal });
   if (facts.isInRecovery) return { reason: 'the server is a standby' };
   if (!(await mayBackUpVolume(connection, signal))) {

@@ -7,13 +7,14 @@ import type { NewAppInput } from '@varve/contract';
 import { Option, type Command } from 'commander';
 import { examples, type AddCommand } from '../../command.ts';
 import { collect } from '../../options/numbers.ts';
+import { addDatabaseMethodOptions, type DatabaseMethodOptions } from '../../options/database-method-options.ts';
 import { parseInput } from '../../options/parse-input.ts';
 import { addPolicyOptions, policyFromOptions } from '../../options/policy-options.ts';
 import { splitWords } from '../../options/split-words.ts';
 import { componentLine } from '../../output/component.ts';
 import type { Session } from '../../session.ts';
 
-interface Options {
+interface Options extends DatabaseMethodOptions {
   readonly id?: string;
   readonly name?: string;
   readonly without?: readonly string[];
@@ -24,7 +25,6 @@ interface Options {
   readonly database?: string;
   readonly databaseUrlFile?: string;
   readonly databaseName?: string;
-  readonly databaseMethod?: string;
   readonly databaseDirectory?: string;
   readonly databasePrograms?: string;
   readonly stopCommand?: string;
@@ -43,6 +43,7 @@ export const addAddCommand: AddCommand = (parent, register) => {
     .option('--without <component>', 'leave out a discovered component (may be given several times)', collect)
     .option('--code <path>', 'a git checkout (may be given several times)', collect)
     .option('--wal', 'capture the log of its databases, so that they can be brought back to any second');
+  addDatabaseMethodOptions(command);
   addHostOptions(command);
   addPolicyOptions(command);
   command.addHelpText(
@@ -75,7 +76,6 @@ function addHostOptions(command: Command): void {
   add(new Option('--database <url>', 'PostgreSQL to save, without a password (VARVE_DATABASE_URL may have one)'));
   add(new Option('--database-url-file <file>', 'file with the URL of the PostgreSQL, password included'));
   add(new Option('--database-name <name>', 'name of the database component (db)'));
-  add(new Option('--database-method <method>', 'how it is saved').choices(['dump', 'base']));
   add(new Option('--database-directory <path>', 'data folder of the PostgreSQL, needed to put a base backup back'));
   add(new Option('--database-programs <path>', 'folder of pg_ctl and its companions'));
   add(
@@ -102,6 +102,8 @@ async function newApp(session: Session, command: Command): Promise<NewAppInput> 
       name: options.name,
       withoutComponents: [...(options.without ?? [])],
       code: paths(options.code),
+      databaseMethod: options.databaseMethod,
+      maxRateKBps: options.maxRate || undefined,
       wal: options.wal,
       policy,
     };
@@ -126,7 +128,8 @@ function databaseOf(options: Options, url: string, cwd: string): HostDatabase {
   return {
     url,
     name: options.databaseName,
-    method: options.databaseMethod === 'base' ? 'base' : 'dump',
+    method: options.databaseMethod,
+    maxRateKBps: options.maxRate || undefined,
     dataDirectory: options.databaseDirectory === undefined ? undefined : resolve(cwd, options.databaseDirectory),
     binDirectory: options.databasePrograms === undefined ? undefined : resolve(cwd, options.databasePrograms),
     wal: options.wal,

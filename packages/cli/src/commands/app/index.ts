@@ -2,6 +2,7 @@
 
 import { examples, type AddCommand } from '../../command.ts';
 import { addAddCommand } from './add.ts';
+import { addDatabaseCommand } from './database.ts';
 import { addDiscoverCommand } from './discover.ts';
 import { addListCommand } from './list.ts';
 import { addPolicyCommand } from './policy.ts';
@@ -18,5 +19,6 @@ export const addAppCommands: AddCommand = (parent, register) => {
   addListCommand(group, register);
   addShowCommand(group, register);
   addPolicyCommand(group, register);
+  addDatabaseCommand(group, register);
   addRemoveCommand(group, register);
 };

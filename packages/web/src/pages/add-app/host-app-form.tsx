@@ -161,8 +161,9 @@ function DatabaseFields({ draft, set, errorOf }: FieldsProps): ReactNode {
           <SelectField label={t('add.method')} value={draft.method} onChange={set('method')}>
             <option value="dump">{t('add.methodDump')}</option>
             <option value="base">{t('add.methodBase')}</option>
+            <option value="both">{t('add.methodBoth')}</option>
           </SelectField>
-          {draft.method === 'base' && (
+          {draft.method !== 'dump' && (
             <div className="grid gap-5 sm:grid-cols-2">
               <TextField
                 {...mono}

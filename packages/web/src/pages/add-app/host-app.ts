@@ -1,7 +1,7 @@
 // The form of a host app as data, and what it becomes for the API. Pure.
 
 import { appIdSchema } from '@varve/contract';
-import type { NewAppInput } from '@varve/contract';
+import type { DatabaseMethod, NewAppInput } from '@varve/contract';
 import { splitCommand } from '../../domain/command-line.ts';
 import { linesOf } from './lines.ts';
 
@@ -12,7 +12,7 @@ export interface HostAppDraft {
   readonly code: string;
   readonly configFiles: string;
   readonly databaseUrl: string;
-  readonly method: 'dump' | 'base';
+  readonly method: DatabaseMethod;
   readonly dataDirectory: string;
   readonly binDirectory: string;
   readonly stopCommand: string;

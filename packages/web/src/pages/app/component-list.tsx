@@ -17,20 +17,23 @@ export const componentIcons: Readonly<Record<Component['kind'], LucideIcon>> = {
 export function ComponentLine({
   component,
   leftOut = false,
+  action,
 }: {
   readonly component: Component;
   readonly leftOut?: boolean;
+  readonly action?: ReactNode;
 }): ReactNode {
   const { t } = useLocale();
   const Icon = componentIcons[component.kind];
   return (
     <li className={`flex items-start gap-2.5 text-sm ${leftOut ? 'line-through decoration-ink-2' : ''}`}>
       <Icon size={17} aria-hidden="true" className="mt-0.5 shrink-0 text-accent" />
-      <div className="min-w-0">
+      <div className="min-w-0 grow">
         <span className="font-medium">{component.name}</span>{' '}
         <span className="text-ink-2">{t(`component.${component.kind}`)}</span>
         <span className="block break-words text-ink-2">{componentSource(component, t)}</span>
       </div>
+      {action}
     </li>
   );
 }

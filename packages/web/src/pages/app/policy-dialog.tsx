@@ -12,6 +12,7 @@ import { Button } from '../../ui/button.tsx';
 import { Dialog, DialogActions } from '../../ui/dialog.tsx';
 import { Check, SelectField, TextField } from '../../ui/field.tsx';
 import { ProblemNotice } from '../../ui/notice.tsx';
+import { PointInTimeFields } from './point-in-time-fields.tsx';
 import { RetentionFields } from './retention-fields.tsx';
 
 interface PolicyDialogProps {
@@ -36,6 +37,7 @@ export function PolicyDialog({ app, snapshots, onClose }: PolicyDialogProps): Re
   const runs = nextRuns({ ...policy.schedule, now, count: 3 });
   const keepsNone = Object.values(policy.retention).every((count) => count === 0);
   const invalid = keepsNone || (policy.schedule.enabled && runs.length === 0);
+  const hasDatabase = app.components.some(({ kind }) => kind === 'database');
   const submit = (event: FormEvent): void => {
     event.preventDefault();
     if (!invalid) save.mutate();
@@ -50,6 +52,7 @@ export function PolicyDialog({ app, snapshots, onClose }: PolicyDialogProps): Re
           snapshots={snapshots}
           onChange={(retention) => setPolicy({ ...policy, retention })}
         />
+        {hasDatabase && <PointInTimeFields policy={policy} onChange={setPolicy} />}
         <fieldset>
           <legend className="mb-2 font-semibold">{t('policy.alert')}</legend>
           <div className="max-w-64">

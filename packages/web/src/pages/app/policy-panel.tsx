@@ -22,7 +22,7 @@ export function PolicyPanel({
   const { t, format } = useLocale();
   const now = useNow();
   const [dialog, setDialog] = useState<'edit' | 'retention' | null>(null);
-  const { schedule, retention, consistency, alertAfterHours } = app.policy;
+  const { schedule, retention, consistency, pointInTime, alertAfterHours } = app.policy;
   const runs = schedule.enabled ? nextRuns({ ...schedule, now, count: 3 }) : [];
   const kept = retentionRules
     .filter((rule) => retention[rule] > 0)
@@ -69,6 +69,11 @@ export function PolicyPanel({
             {t('retention.open')}
           </Button>
         </Rule>
+        {app.components.some((component) => component.kind === 'database' && component.wal === true) && (
+          <Rule label={t('reach.title')}>
+            <span className="numbers">{t('policy.window', { count: pointInTime.windowDays })}</span>
+          </Rule>
+        )}
         <Rule label={t('policy.alert')}>
           <span className="numbers">
             {t('policy.alertAfter')} {t('policy.alertHours', { count: alertAfterHours })}

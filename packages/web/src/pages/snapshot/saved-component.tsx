@@ -2,7 +2,7 @@
 
 import type { SavedCode, SavedComponent, SavedConfig, SavedDatabase, SavedVolume } from '@varve/contract';
 import type { ReactNode } from 'react';
-import { shortCommit } from '../../domain/labels.ts';
+import { methodKeys, shortCommit } from '../../domain/labels.ts';
 import { useLocale } from '../../i18n/locale.tsx';
 import { Card, Facts } from '../../ui/surface.tsx';
 import { componentIcons } from '../app/component-list.tsx';
@@ -41,7 +41,7 @@ function DatabaseFacts({ database }: { readonly database: SavedDatabase }): Reac
           { label: t('snapshot.server'), value: database.serverVersion.replace(/ \(.*$/, '') },
           {
             label: t('snapshot.method'),
-            value: t(database.method === 'base' ? 'component.methodBase' : 'component.methodDump'),
+            value: t(methodKeys[database.dump === undefined ? database.method : 'both']),
           },
           { label: t('snapshot.size'), value: format.bytes(database.bytes) },
           ...(database.walLsn === null
@@ -61,7 +61,9 @@ function DatabaseFacts({ database }: { readonly database: SavedDatabase }): Reac
           ))}
         </ul>
       )}
-      {database.globalsPath !== null && <p className="mt-3 text-sm text-ink-2">{t('snapshot.roles')}</p>}
+      {(database.globalsPath ?? database.dump?.globalsPath ?? null) !== null && (
+        <p className="mt-3 text-sm text-ink-2">{t('snapshot.roles')}</p>
+      )}
     </>
   );
 }
