@@ -1,7 +1,7 @@
 // `node scripts/wal-serve.ts [--segments N]`: how many WAL segments a recovering server gets in a second from a local repository,
 // by its own script, one after the other. The log is that of a real server; no server replays it, so this is the upper bound.
 
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, open, readdir, rm, stat } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -30,7 +30,10 @@ try {
 
 type Opened = Awaited<ReturnType<typeof createRepository>>;
 
-async function saveLog(repository: Opened, count: number): Promise<{ readonly id: string; readonly names: string[] }> {
+async function saveLog(
+  repository: Opened,
+  count: number,
+): Promise<{ readonly id: string; readonly names: string[]; readonly storedBytes: number }> {
   await using server = await startPostgres({
     settings: { fsync: 'off', wal_keep_size: '100GB', max_wal_size: '10GB' },
   });
@@ -69,7 +72,7 @@ async function saveLog(repository: Opened, count: number): Promise<{ readonly id
     tags: [],
     programVersion: 'bench',
   });
-  return { id: snapshot.tree, names };
+  return { id: snapshot.tree, names, storedBytes: snapshot.summary?.dataAddedPacked ?? 0 };
 }
 
 async function segmentsOf(dataDir: string): Promise<string[]> {
@@ -85,11 +88,12 @@ async function* piecesOf(path: string): AsyncGenerator<Uint8Array> {
   }
 }
 
-async function serve(repository: Opened, tree: { readonly id: string; readonly names: string[] }): Promise<void> {
+async function serve(
+  repository: Opened,
+  tree: { readonly id: string; readonly names: string[]; readonly storedBytes: number },
+): Promise<void> {
   const place = join(folder, 'exchange');
   await mkdir(join(folder, 'pg_wal'));
-  const stored =
-    Number(execFileSync('du', ['-sk', join(folder, 'repository')], { encoding: 'utf8' }).split('\t')[0]) / 1024;
   const startedAt = performance.now();
   const cpu = process.cpuUsage();
   await using exchange = await WalExchange.start({
@@ -106,7 +110,7 @@ async function serve(repository: Opened, tree: { readonly id: string; readonly n
   const { user, system } = process.cpuUsage(cpu);
   const cpuSeconds = (user + system) / 1e6;
   console.log(
-    `${cpus()[0]?.model.trim()}, ${cpus().length} cores; ${tree.names.length} segments, ${stored.toFixed(0)} MB stored`,
+    `${cpus()[0]?.model.trim()}, ${cpus().length} cores; ${tree.names.length} segments, ${(tree.storedBytes / 1e6).toFixed(0)} MB stored`,
   );
   console.log(
     `${(tree.names.length / seconds).toFixed(1)} segments/s (${seconds.toFixed(2)} s, ${cpuSeconds.toFixed(2)} s of processor time in this process), ${exchange.servedCount} served`,
