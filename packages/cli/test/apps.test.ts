@@ -223,6 +223,11 @@ describe('an app', () => {
       '0',
       '--keep-monthly',
       '0',
+      '--window-days',
+      '14',
+    );
+    expect((await ok('app', 'policy', 'files')).stdout).toMatch(
+      /^Any second: +of the last 14 days, stored every 10 s/m,
     );
     const preview = retentionPreviewSchema.parse(await okJson('forget', 'files', '--dry-run'));
     expect(preview.keep).toHaveLength(1);
@@ -231,6 +236,15 @@ describe('an app', () => {
     expect((await ok('forget', 'files', '--yes')).stdout).toMatch(/^Removed \d snapshots\.$/m);
     expect(await okJson('snapshots', 'files')).toHaveLength(1);
     expect((await ok('forget', 'files', '--yes')).stdout).toContain('Nothing to remove');
+  });
+
+  test('shows the timeline of an app without a captured database, and refuses a point', async () => {
+    expect((await ok('timeline', 'files')).stdout).toContain('No database of this app is captured');
+    expect(await okJson('timeline', 'files')).toMatchObject({ appId: 'files', databases: [], snapshots: [{}] });
+    expect((await lab.run(['timeline', 'files', '--database', 'db'])).exitCode).toBe(2);
+    expect((await lab.run(['timeline', 'files', '--at', '2026-11-23 04:05:06'])).exitCode).toBe(4);
+    expect((await lab.run(['point', 'files', 'before'])).exitCode).toBe(2);
+    expect((await lab.run(['point', 'files', 'x'.repeat(64)])).stderr).toContain('at most 63 bytes');
   });
 
   test('gives the space of what was forgotten back, after a preview', async () => {

@@ -9,6 +9,7 @@ import { collectBytes } from '../components/collect-bytes.ts';
 import { historyPath, isWalBlock, readWalBlock, segmentPath, type WalOwner } from './wal-block-files.ts';
 
 const blocksAtOnce = 8;
+const mostListings = 5;
 
 export interface StoredBlock {
   readonly block: WalBlock;
@@ -54,9 +55,9 @@ export class WalArchive {
   /** Reads the facts of all blocks of a database; none is an empty archive. */
   static async open(repository: Repository, options: WalArchiveOptions): Promise<WalArchive> {
     const { signal, known } = options;
-    const snapshots = (await repository.readSnapshots({ signal })).snapshots.filter((one) => isWalBlock(one, options));
+    const { snapshots, failures } = await listSettled(repository, options);
     if (snapshots.some(({ id }) => known?.has(id) !== true)) await repository.loadIndex({ signal });
-    const unreadable: { snapshotId: string; error: AppError }[] = [];
+    const unreadable: { snapshotId: string; error: AppError }[] = failures;
     const read = await mapConcurrently(snapshots, blocksAtOnce, async (snapshot): Promise<StoredBlock | undefined> => {
       try {
         return { snapshot, block: known?.get(snapshot.id) ?? (await readWalBlock(repository, snapshot, signal)) };
@@ -110,6 +111,29 @@ export class WalArchive {
   }
 }
 
+/**
+ * A list that is made while a block is replaced may have neither its old version nor its new one: it is made again until two in a row
+ * are the same. Snapshots that cannot be read may be anybody's, and count as blocks.
+ */
+async function listSettled(
+  repository: Repository,
+  options: WalArchiveOptions,
+): Promise<{ readonly snapshots: Snapshot[]; readonly failures: { snapshotId: string; error: AppError }[] }> {
+  let before = '';
+  for (let attempt = 1; ; attempt++) {
+    const listed = await repository.readSnapshots({ signal: options.signal });
+    const snapshots = listed.snapshots.filter((one) => isWalBlock(one, options));
+    const ids = snapshots.map(({ id }) => id).join(' ');
+    if (ids === before || attempt === mostListings) {
+      const failures = listed.failures.flatMap(({ id, error }) =>
+        isAppError(error) ? [{ snapshotId: id, error }] : [],
+      );
+      return { snapshots, failures };
+    }
+    before = ids;
+  }
+}
+
 /** The longest version of each block, in the order of the log; and the others. */
 function tellReplaced(blocks: readonly StoredBlock[]): { current: StoredBlock[]; replaced: StoredBlock[] } {
   const byBlock = new Map<string, StoredBlock>();
@@ -120,7 +144,7 @@ function tellReplaced(blocks: readonly StoredBlock[]): { current: StoredBlock[];
     const other = byBlock.get(key);
     const isNewer = other === undefined || compareVersions(stored, other) > 0;
     if (isNewer) byBlock.set(key, stored);
-    if (other !== undefined) replaced.push(isNewer ? other : stored);
+    if (other !== undefined && other.snapshot.id !== stored.snapshot.id) replaced.push(isNewer ? other : stored);
   }
   return { current: [...byBlock.values()].sort(compareBlocks), replaced };
 }

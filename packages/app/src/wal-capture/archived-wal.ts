@@ -15,10 +15,13 @@ export class ArchivedWal {
   newest: StoredBlock | undefined;
   /** The one before it that a block is behind a gap, or the first of all: from here on there is no hole. */
   runStart: WalBlock | undefined;
+  /** Blocks that are there and cannot be read. */
+  readonly unreadableCount: number;
   readonly #bytes: Map<string, number>;
 
   constructor(archive: WalArchive, systemId: string) {
     this.systemId = systemId;
+    this.unreadableCount = archive.unreadable.length;
     const inOrder = [...archive.blocks].sort((a, b) => Date.parse(a.block.startedAt) - Date.parse(b.block.startedAt));
     this.newest = inOrder.at(-1);
     const mine = inOrder.filter(({ block }) => block.systemId === systemId);

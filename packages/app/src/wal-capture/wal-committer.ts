@@ -170,6 +170,12 @@ export class WalCommitter {
     };
   }
 
+  #gapAfterDamage({ timeline, lsn }: WalPlace, count: number): GapNote {
+    const message = `${count} blocks of captured log in the repository cannot be read.`;
+    const detectedAt = this.#options.clock.now().toISOString();
+    return { reason: 'spool-lost', timeline, fromLsn: formatLsn(lsn), detectedAt, message };
+  }
+
   /** A note that the newest block tells of already was left by a crash. */
   #untoldGap(newest: WalBlock | undefined): GapNote | undefined {
     const { folder } = this.#options.spool;
@@ -183,7 +189,8 @@ export class WalCommitter {
   async #gapBefore(place: WalPlace, state: SpoolState, note: GapNote | undefined): Promise<GapNote | null> {
     const archived = this.#archived;
     const newest = archived?.newest?.block;
-    if (!archived || !newest) return null;
+    if (!archived || (!newest && archived.unreadableCount === 0)) return null;
+    if (!newest) return this.#gapAfterDamage(place, archived.unreadableCount);
     const { timeline, endLsn } = newest;
     const from = { timeline, fromLsn: endLsn, detectedAt: this.#options.clock.now().toISOString() };
     if (newest.systemId !== state.systemId) {

@@ -14,6 +14,8 @@ interface PolicyOptions {
   readonly keepWeekly?: number;
   readonly keepMonthly?: number;
   readonly keepYearly?: number;
+  readonly windowDays?: number;
+  readonly commitSeconds?: number;
   readonly alertAfterHours?: number;
 }
 
@@ -41,6 +43,16 @@ export function addPolicyOptions(command: Command): void {
     );
   }
   add(
+    new Option('--window-days <n>', 'any second of so many days is kept reachable').argParser(
+      wholeNumber({ min: 1, max: 3650 }),
+    ),
+  );
+  add(
+    new Option('--commit-seconds <n>', 'how far the repository may lag behind the captured log').argParser(
+      wholeNumber({ min: 1, max: 3600 }),
+    ),
+  );
+  add(
     new Option('--alert-after-hours <n>', 'hours without a snapshot before an alert').argParser(
       wholeNumber({ min: 1, max: 8760 }),
     ),
@@ -61,9 +73,11 @@ export function policyFromOptions(command: Command, base: PolicyInput): PolicyIn
     keepMonthly: options.keepMonthly,
     keepYearly: options.keepYearly,
   });
+  const pointInTime = definedEntries({ windowDays: options.windowDays, commitSeconds: options.commitSeconds });
   const isUnchanged =
     !changesSchedule &&
     Object.keys(retention).length === 0 &&
+    Object.keys(pointInTime).length === 0 &&
     options.consistency === undefined &&
     options.alertAfterHours === undefined;
   if (isUnchanged) return undefined;
@@ -76,6 +90,7 @@ export function policyFromOptions(command: Command, base: PolicyInput): PolicyIn
       ...(options.timeZone === undefined ? {} : { timeZone: options.timeZone }),
     },
     retention: { ...base.retention, ...retention },
+    pointInTime: { ...base.pointInTime, ...pointInTime },
     ...(options.consistency === undefined ? {} : { consistency: options.consistency }),
     ...(options.alertAfterHours === undefined ? {} : { alertAfterHours: options.alertAfterHours }),
   };

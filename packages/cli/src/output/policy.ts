@@ -22,6 +22,10 @@ export function policyFacts(policy: Policy): (readonly [name: string, value: str
         .map(([count, name]) => `${count} ${name}`)
         .join(', '),
     ],
+    [
+      'Any second',
+      `of the last ${policy.pointInTime.windowDays} days, stored every ${policy.pointInTime.commitSeconds} s (where the log is captured)`,
+    ],
     ['Alert after', `${policy.alertAfterHours} h without a snapshot`],
   ];
 }

@@ -1,9 +1,10 @@
 // Reads one file in a worker thread, cuts it, stores its chunks, and makes its node. Runs synchronously: a thread does one
 // file at a time, straight into the chunker's memory.
 
-import { closeSync, fstatSync, readSync, type BigIntStats } from 'node:fs';
+import { closeSync, fstatSync, readSync } from 'node:fs';
 import type { Chunker } from '../chunker/chunker.ts';
 import { isZeroChunk, zeroChunkId } from '../chunker/zero-chunk.ts';
+import type { FileFacts } from '../filesystem/folder-listing.ts';
 import { openForReading } from '../filesystem/open-file.ts';
 import { readNode, type NodeReader } from '../filesystem/read-node.ts';
 import { systemError } from '../filesystem/system-error.ts';
@@ -28,7 +29,7 @@ export interface FileToSave {
   readonly path: Buffer;
   readonly name: Buffer;
   /** What `lstat` has just said of it. */
-  readonly stat?: BigIntStats | undefined;
+  readonly stat?: FileFacts | undefined;
   /** Above 0: cut every so many bytes. */
   readonly pageChunkBytes: number;
   /** Rules of a live file: it is read once, whatever happens to it. */
@@ -84,11 +85,7 @@ export class FileSaver {
    * One look at an open file less: nearly always it is, after it was read, the file that was looked at before it was opened, and
    * has not changed since. Undefined when it is another or has changed: then nothing that was read counts.
    */
-  #saveUnlessChanged(
-    fd: number,
-    file: FileToSave & { readonly stat: BigIntStats },
-    counts: Counts,
-  ): string | undefined {
+  #saveUnlessChanged(fd: number, file: FileToSave & { readonly stat: FileFacts }, counts: Counts): string | undefined {
     const sizeHint = Number(file.stat.size);
     const read = this.#saveContent(fd, { sizeHint, limit: sizeHint }, counts);
     const after = fstatSync(fd, { bigint: true });
@@ -102,7 +99,7 @@ export class FileSaver {
     return isWhole ? this.#node(file, read, counts) : undefined;
   }
 
-  #node(file: FileToSave & { readonly stat: BigIntStats }, read: Content, counts: Counts): string {
+  #node(file: FileToSave & { readonly stat: FileFacts }, read: Content, counts: Counts): string {
     counts.bytes += read.size;
     return encodeNode({ ...readNode(this.#options.reader, file), ...read });
   }
@@ -178,6 +175,6 @@ export class FileSaver {
   }
 }
 
-function isSameFile(before: BigIntStats, after: BigIntStats): boolean {
+function isSameFile(before: FileFacts, after: FileFacts): boolean {
   return after.ino === before.ino && after.dev === before.dev && after.isFile();
 }

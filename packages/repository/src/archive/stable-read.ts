@@ -1,7 +1,7 @@
 // Whether what was read of a file is one state of it: its facts before and after reading are compared. What only grew (a log)
 // was read up to some point and is whole. What changed in place may be a mixture of two states, and nobody can tell.
 
-import type { BigIntStats } from 'node:fs';
+import type { FileFacts } from '../filesystem/folder-listing.ts';
 import type { Notice, Problem } from './worker-protocol.ts';
 
 /** Files up to this size are read again when they changed in place meanwhile. */
@@ -21,7 +21,7 @@ export function remarksOn(path: string, outcome: ReadOutcome): { problem?: Probl
 }
 
 /** `sizeRead` is what the end of the file was found at. */
-export function compareReads(before: BigIntStats, after: BigIntStats, sizeRead: number): ReadOutcome {
+export function compareReads(before: FileFacts, after: FileFacts, sizeRead: number): ReadOutcome {
   if (after.size < before.size || sizeRead < Number(before.size)) return 'mixed';
   if (after.size > before.size) return 'grew';
   return after.mtimeNs === before.mtimeNs ? 'stable' : 'mixed';

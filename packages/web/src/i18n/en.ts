@@ -902,6 +902,8 @@ export const en = {
   'problem.DATABASE': 'The database could not be saved or restored',
   'problem.DATABASE_UNREACHABLE': 'The database cannot be reached',
   'problem.DATABASE_AUTH_FAILED': 'The database refused the password',
+  'problem.WAL': 'The log of the database cannot be captured',
+  'problem.WAL_POINT_EXISTS': 'There is a point of that name already',
   'problem.CODE': 'The git checkout could not be read',
   'problem.COMMAND': 'A command of the app failed',
   'problem.APP_NOT_FOUND': 'This app does not exist',

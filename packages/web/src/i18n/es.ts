@@ -927,6 +927,8 @@ export const es: Messages = {
   'problem.DATABASE': 'No se pudo guardar o restaurar la base de datos',
   'problem.DATABASE_UNREACHABLE': 'No se puede acceder a la base de datos',
   'problem.DATABASE_AUTH_FAILED': 'La base de datos rechazó la contraseña',
+  'problem.WAL': 'No se puede capturar el registro de la base de datos',
+  'problem.WAL_POINT_EXISTS': 'Ya hay un punto con ese nombre',
   'problem.CODE': 'No se pudo leer el repositorio git',
   'problem.COMMAND': 'Falló una orden de la aplicación',
   'problem.APP_NOT_FOUND': 'Esta aplicación no existe',
