@@ -2,7 +2,6 @@
 // by its own script, one after the other. The log is that of a real server; no server replays it, so this is the upper bound.
 
 import { spawn } from 'node:child_process';
-import { statSync } from 'node:fs';
 import { mkdir, mkdtemp, open, readdir, rm, stat } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -31,7 +30,10 @@ try {
 
 type Opened = Awaited<ReturnType<typeof createRepository>>;
 
-async function saveLog(repository: Opened, count: number): Promise<{ readonly id: string; readonly names: string[] }> {
+async function saveLog(
+  repository: Opened,
+  count: number,
+): Promise<{ readonly id: string; readonly names: string[]; readonly storedBytes: number }> {
   await using server = await startPostgres({
     settings: { fsync: 'off', wal_keep_size: '100GB', max_wal_size: '10GB' },
   });
@@ -70,7 +72,7 @@ async function saveLog(repository: Opened, count: number): Promise<{ readonly id
     tags: [],
     programVersion: 'bench',
   });
-  return { id: snapshot.tree, names };
+  return { id: snapshot.tree, names, storedBytes: snapshot.summary?.dataAddedPacked ?? 0 };
 }
 
 async function segmentsOf(dataDir: string): Promise<string[]> {
@@ -86,12 +88,12 @@ async function* piecesOf(path: string): AsyncGenerator<Uint8Array> {
   }
 }
 
-async function serve(repository: Opened, tree: { readonly id: string; readonly names: string[] }): Promise<void> {
+async function serve(
+  repository: Opened,
+  tree: { readonly id: string; readonly names: string[]; readonly storedBytes: number },
+): Promise<void> {
   const place = join(folder, 'exchange');
   await mkdir(join(folder, 'pg_wal'));
-  const files = await readdir(join(folder, 'repository'), { recursive: true, withFileTypes: true });
-  const sizes = files.filter((file) => file.isFile()).map((file) => statSync(join(file.parentPath, file.name)).size);
-  const stored = sizes.reduce((sum, size) => sum + size, 0) / 1024 ** 2;
   const startedAt = performance.now();
   const cpu = process.cpuUsage();
   await using exchange = await WalExchange.start({
@@ -108,7 +110,7 @@ async function serve(repository: Opened, tree: { readonly id: string; readonly n
   const { user, system } = process.cpuUsage(cpu);
   const cpuSeconds = (user + system) / 1e6;
   console.log(
-    `${cpus()[0]?.model.trim()}, ${cpus().length} cores; ${tree.names.length} segments, ${stored.toFixed(0)} MB stored`,
+    `${cpus()[0]?.model.trim()}, ${cpus().length} cores; ${tree.names.length} segments, ${(tree.storedBytes / 1e6).toFixed(0)} MB stored`,
   );
   console.log(
     `${(tree.names.length / seconds).toFixed(1)} segments/s (${seconds.toFixed(2)} s, ${cpuSeconds.toFixed(2)} s of processor time in this process), ${exchange.servedCount} served`,

@@ -127,7 +127,7 @@ export async function openInstallation(options: OpenVarveOptions): Promise<Insta
     docker: () => docker.get(),
     restartStopped,
     releaseLeftovers: (interrupted) =>
-      releaseLeftovers(interrupted, { repositoryStore, pool, docker, clock, lockOwner, recoveries }),
+      releaseLeftovers(interrupted, { repositoryStore, pool, docker, clock, lockOwner, recoveries, jobs }),
   };
   const engine = new JobEngine({
     ...shared,
@@ -193,7 +193,7 @@ export async function openInstallation(options: OpenVarveOptions): Promise<Insta
 /** Locks in the repository whose process is dead, helper containers and recoveries of interrupted jobs. All are tried. */
 async function releaseLeftovers(
   interrupted: readonly string[],
-  parts: Pick<Installation, 'repositoryStore' | 'pool' | 'docker' | 'clock' | 'lockOwner' | 'recoveries'>,
+  parts: Pick<Installation, 'repositoryStore' | 'pool' | 'docker' | 'clock' | 'lockOwner' | 'recoveries' | 'jobs'>,
 ): Promise<void> {
   const unlock = async (): Promise<void> => {
     const row = await parts.repositoryStore.current();
@@ -204,7 +204,8 @@ async function releaseLeftovers(
     await engine.removeLeftoverHelpers({ runs: interrupted });
   };
   const removeRecoveries = async (): Promise<void> => {
-    const problems = await removeLeftoverRecoveries(parts.recoveries, interrupted, {
+    const active = new Set((await parts.jobs.active()).map(({ job }) => job.id));
+    const problems = await removeLeftoverRecoveries(parts.recoveries, (id) => active.has(id), {
       docker: () => parts.docker.get(),
     });
     if (problems.length > 0) throw new AppError('RECOVERY_FAILED', problems.join('; '));

@@ -3,7 +3,7 @@
 
 import { rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { AppError, throwIfAborted } from '@varve/base';
+import { AppError, messageOf, throwIfAborted } from '@varve/base';
 import type { JobResult, RecoveryPlan, RecoveryRequest, Sandbox } from '@varve/contract';
 import { finishDataFolder, formatLsn, formatUnixMicros, readPgControl } from '@varve/postgres';
 import { lockRepository } from '@varve/repository';
@@ -122,10 +122,17 @@ async function recover(context: RunContext, input: RecoverInput): Promise<Omit<R
     }
     return { ...(await takePlace(context, input, { record, open, state })), state };
   } finally {
-    if (!isKept) {
-      await removeRecovery(record, context);
-      await records.remove(record.id);
-    }
+    if (!isKept) await removeOrKeepNoted(context, records, record);
+  }
+}
+
+/** What cannot be removed now stays written down: the next opening tries again. */
+async function removeOrKeepNoted(context: RunContext, records: RecoveryRecords, record: RecoveryRecord): Promise<void> {
+  try {
+    await removeRecovery(record, context);
+    await records.remove(record.id);
+  } catch (error) {
+    context.log('error', `What the recovery ${record.id} made could not be removed yet: ${messageOf(error)}`);
   }
 }
 

@@ -110,15 +110,15 @@ export async function removeRecovery(record: RecoveryRecord, context: SandboxCon
   await rm(socketLink(record.id), { force: true });
 }
 
-/** Removes what interrupted jobs left; what cannot be removed stays written down, and is in the answer. */
+/** Removes what jobs that ended have left; what cannot be removed stays written down, and is in the answer. */
 export async function removeLeftoverRecoveries(
   records: RecoveryRecords,
-  runs: readonly string[],
+  isActiveRun: (runId: string) => boolean,
   context: SandboxContext,
 ): Promise<string[]> {
   const problems: string[] = [];
   for (const record of await records.list()) {
-    if (record.isMade || !runs.includes(record.runId)) continue;
+    if (record.isMade || isActiveRun(record.runId)) continue;
     try {
       await removeRecovery(record, context);
       await records.remove(record.id);
