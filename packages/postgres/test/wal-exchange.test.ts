@@ -180,7 +180,8 @@ describe('the exchange', () => {
     expect((await fetch(folder, nameOf(33))).code).toBe(0);
     await expect.poll(async () => (await ready()).toSorted()).toEqual([34, 35, 36, 37].map(nameOf));
     await expect.poll(() => takenCounts.at(-1)).toBe(34);
-    expect(exchange.servedCount).toBeLessThanOrEqual(30);
+    // 20 that were taken, up to 4 that were dropped, the one that was jumped to, 4 that lie ready: none was read twice.
+    expect(exchange.servedCount).toBeLessThanOrEqual(29);
     expect((await stat(join(folder, 'wal', 'ready', nameOf(34)))).size).toBe(segmentBytes);
   });
 

@@ -37,8 +37,9 @@ waited=0
 last=none
 while true; do
   if test -f "$dir/${ready}/$name"; then
-    mv -f "$dir/${ready}/$name" "$target" || exit 200
+    # In this order: a question that outlives its answer would be answered again.
     test $asked = no || rm -f "$dir/${asked}/$name"
+    mv -f "$dir/${ready}/$name" "$target" || exit 200
     exit 0
   fi
   if test -f "$dir/${absent}/$name"; then exit ${absentCode}; fi
