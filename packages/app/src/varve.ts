@@ -9,7 +9,6 @@ import {
   type App,
   type AppOverview,
   type DatabaseChange,
-  type DatabaseComponent,
   type Job,
   type NewApp,
   type Policy,
@@ -43,6 +42,7 @@ import { varveVersion } from './version.ts';
 import { capturedDatabases } from './wal-capture/captured-databases.ts';
 import { refuseUncapturable } from './wal-capture/refuse-uncapturable.ts';
 import { SlotKeeper } from './wal-capture/slot-keeper.ts';
+import { turnCapture } from './wal-capture/turn-capture.ts';
 
 const defaultJobLimit = 50;
 const maxJobLimit = 500;
@@ -238,29 +238,11 @@ class OpenVarve implements Varve {
     return { snapshot, manifest: await this.#runs.manifest(await pool.get(app.repositoryId), snapshot.id) };
   }
 
-  async setWalCapture(appId: string, change: { readonly enabled: boolean; readonly component?: string | undefined }) {
-    const { apps, secrets, docker } = this.#parts;
-    const { enabled, component } = change;
-    const app = await apps.get(appId);
-    const changed = app.components.filter(
-      (one) => one.kind === 'database' && (component === undefined || one.name === component),
-    );
-    if (changed.length === 0) {
-      const what = component === undefined ? 'no database' : `no database “${component}”`;
-      throw new AppError('APP_INVALID', `The app ${appId} has ${what}.`, { context: { appId, component } });
-    }
-    if (enabled) {
-      const components = changed.filter((one) => one.kind === 'database' && one.wal !== true) as DatabaseComponent[];
-      await refuseUncapturable({ app, components, secrets, docker: () => docker.get(), mayBeAway: false });
-    }
-    const now = structuredClone(app);
-    for (const one of now.components) {
-      if (one.kind === 'database' && changed.some(({ name }) => name === one.name)) one.wal = enabled;
-    }
-    await apps.update(now);
-    if (!enabled) await this.#dropSlots();
-    return now;
-  }
+  setWalCapture: Varve['setWalCapture'] = async (appId, change) => {
+    const app = await turnCapture(this.#parts, appId, change);
+    if (!change.enabled) await this.#dropSlots();
+    return app;
+  };
 
   async listWalCaptures(appId?: string) {
     const { apps, listCaptures } = this.#parts;

@@ -7,6 +7,7 @@ import { AppError, Secret } from '@varve/base';
 import type { Component, DiscoveredApp, NewApp } from '@varve/contract';
 import { parsePostgresUrl } from '@varve/postgres';
 import { findCheckoutRoot } from '../components/code/checkout.ts';
+import { capturedMethod } from '../wal-capture/turn-capture.ts';
 import type { PlannedApp } from '../use-case.ts';
 import { ComponentNames } from './component-names.ts';
 import { hostPathReason, pathKind } from './host-paths.ts';
@@ -65,7 +66,7 @@ function asWished(component: Component, input: Extract<NewApp, { type: 'docker' 
   const { databaseMethod, maxRateKBps, wal } = input;
   return {
     ...component,
-    method: databaseMethod,
+    method: wal ? capturedMethod(databaseMethod) : databaseMethod,
     ...(maxRateKBps === undefined ? {} : { maxRateKBps }),
     ...(wal ? { wal } : {}),
   };
@@ -135,7 +136,7 @@ async function planDatabase(database: NewDatabase, appId: string, names: Compone
     kind: 'database',
     name,
     engine: 'postgresql',
-    method: database.method,
+    method: database.wal ? capturedMethod(database.method) : database.method,
     source: {
       type: 'url',
       urlSecret,
