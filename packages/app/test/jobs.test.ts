@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { AppError, cancelledError, silentLogger, sleep } from '@varve/base';
-import type { VarveEvent } from '@varve/contract';
+import type { JobResult, VarveEvent } from '@varve/contract';
 import { FakeClock } from '@varve/testing';
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
@@ -176,6 +176,28 @@ describe('jobs', () => {
     expect((await engine.jobs.get(job.id)).state).toBe('running');
     await readOnly(0);
     expect(await ended(engine, job.id)).toMatchObject({ state: 'succeeded', snapshotId: 'f'.repeat(64) });
+  });
+
+  test('with a result of a wrong shape have failed, and lists of jobs stay readable', async () => {
+    await using engine = await startEngine();
+    const job = await engine.engine.start(snapshotOf('a'), async ({ setResult }) => {
+      setResult({ type: 'recovery', timeline: 0 } as JobResult);
+      return done;
+    });
+    expect(await ended(engine, job.id)).toMatchObject({ state: 'failed', error: { code: 'INTERNAL' }, result: null });
+    expect(await engine.jobs.list({ limit: 1 })).toHaveLength(1);
+  });
+
+  test('whose end can never be saved do not keep Varve from stopping', { timeout: 20_000 }, async () => {
+    await using engine = await startEngine();
+    const held = heldWork();
+    const job = await engine.engine.start(snapshotOf('a'), held.work);
+    await held.started;
+    await sql`CREATE TRIGGER refuse BEFORE UPDATE ON jobs BEGIN SELECT RAISE(ABORT, 'no'); END`.execute(
+      engine.catalogue.queries,
+    );
+    await engine.engine.shutdown();
+    expect((await engine.jobs.get(job.id)).finishedAt).toBeNull();
   });
 
   test('that answer a cancellation with a failure of their own are failed, so that it is seen', async () => {

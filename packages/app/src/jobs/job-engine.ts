@@ -2,7 +2,7 @@
 // no longer ours in the database is aborted; a request to cancel from any process reaches it with the next heartbeat.
 
 import { AppError, Limiter, messageOf, type Clock, type Logger } from '@varve/base';
-import type { Job, JobResult } from '@varve/contract';
+import { jobResultSchema, type Job, type JobResult } from '@varve/contract';
 import type { Catalogue } from '../catalogue/catalogue.ts';
 import type { JobLog } from './job-log.ts';
 import { JobWriter, endOfError, endOfOutcome, type JobWork } from './job-run.ts';
@@ -139,7 +139,8 @@ export class JobEngine {
     const writer = new JobWriter({ jobId: job.id, jobs, log, clock, logger });
     let end: JobEnd;
     let result: JobResult | undefined;
-    const setResult = (found: JobResult): void => void (result = found);
+    // A row that cannot be read would make every list of jobs fail: a wrong result is a failure of the job.
+    const setResult = (found: JobResult): void => void (result = jobResultSchema.parse(found));
     try {
       if (!(await jobs.markRunning(job.id))) throw lostReason();
       const stopped = stoppedJournal({ catalogue, clock, jobId: job.id });
@@ -166,7 +167,8 @@ export class JobEngine {
   }
 
   async #saveUnsaved(): Promise<void> {
-    for (const [id, end] of this.#unsaved) {
+    // A copy: what fails again is put back, and must wait for the next time.
+    for (const [id, end] of [...this.#unsaved]) {
       this.#unsaved.delete(id);
       await this.#end(id, end);
     }
