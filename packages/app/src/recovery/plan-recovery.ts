@@ -8,6 +8,8 @@ import type { App, DatabaseComponent, RecoveryPlan, RecoveryRequest } from '@var
 import { formatLsn, formatUnixMicros, parseLsn, type Lsn } from '@varve/postgres';
 import type { Repository } from '@varve/repository';
 import { projectOf } from '../components/docker-project.ts';
+import { hasTablespaces } from '../components/database/restore-base.ts';
+import { tablespacesPath } from '../components/database/save-base.ts';
 import { readManifest } from '../snapshot/describe-snapshot.ts';
 import type { RunContext } from '../use-case.ts';
 import { chooseRecovery, type RecoveryChoice } from './choose-recovery.ts';
@@ -65,7 +67,7 @@ export async function planWithScope(
     snapshotLsn: await snapshotLsn(repository, component.name, request, signal),
     signal,
   });
-  refuseTablespaces(choice);
+  await refuseTablespaces(repository, choice, signal);
   const found = { app, component, repository, log, choice };
   const scope = { ...found, ...(await siteOf(context, { ...found, request })) };
   return { plan: await planOf(scope, request), scope };
@@ -142,8 +144,21 @@ async function snapshotLsn(
     : undefined;
 }
 
-/** Replaying CREATE TABLESPACE writes to the absolute path of the original. */
-function refuseTablespaces({ cluster, base, stop }: RecoveryChoice): void {
+/** A recovering server writes to the absolute paths of tablespaces, where those of the original are. */
+async function refuseTablespaces(
+  repository: Repository,
+  { cluster, base, stop }: RecoveryChoice,
+  signal: AbortSignal,
+): Promise<void> {
+  if (await hasTablespaces(repository, base.snapshot.tree, base.saved.name, signal)) {
+    throw new AppError(
+      'RESTORE_TARGET_INVALID',
+      `The cluster "${base.saved.name}" has tablespaces outside of its data folder, and a recovered copy would write to them.`,
+      {
+        hint: `Restore ${base.saved.path} and ${tablespacesPath(base.saved.name)} into folders of their own, set tablespace_map to these, then start the server there.`,
+      },
+    );
+  }
   for (const block of cluster.blocks) {
     for (const { lsn, path } of block.tablespacesCreated) {
       if (path === '' || parseLsn(lsn) < base.startLsn || parseLsn(lsn) > stop.lsn) continue;

@@ -31,7 +31,8 @@ export interface FileOwner {
 
 /**
  * Cleans the folder, moves the cluster's own ALTER SYSTEM settings to `keepSettingsAt` (cleaned), and marks the folder for
- * recovery. RESTORE_TARGET_INVALID when there is no backup_label: then nothing says where recovery has to begin.
+ * recovery. RESTORE_TARGET_INVALID when there is no backup_label (then nothing says where recovery has to begin), and when there are
+ * tablespaces.
  */
 export async function prepareDataFolder(options: {
   readonly dataDirectory: string;
@@ -43,6 +44,12 @@ export async function prepareDataFolder(options: {
   if (!(await exists(join(dataDirectory, 'backup_label')))) {
     throw new AppError('RESTORE_TARGET_INVALID', `${dataDirectory} is no base backup: it has no backup_label.`, {
       hint: 'Without it a server would begin at a wrong place. Take another base backup.',
+    });
+  }
+  // The server would link to, and write to, the folders of the original.
+  if (await exists(join(dataDirectory, 'tablespace_map'))) {
+    throw new AppError('RESTORE_TARGET_INVALID', `${dataDirectory} has tablespaces outside of itself.`, {
+      hint: 'Put them into folders of their own and name these in tablespace_map, then start the server by hand.',
     });
   }
   for (const name of leftovers) await rm(join(dataDirectory, name), { force: true, recursive: true });

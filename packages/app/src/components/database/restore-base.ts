@@ -57,7 +57,8 @@ export async function checkBaseTarget({ saved, component, repository, treeId, si
   return binDirectoryOf(component, dataDirectory, savedMajor);
 }
 
-async function hasTablespaces(
+/** Whether the base backup has tablespaces outside of its data folder. */
+export async function hasTablespaces(
   repository: Repository,
   treeId: string,
   name: string,
