@@ -136,7 +136,17 @@ describe('varve repo backup', () => {
     const skipped = await backup(['--host', 'one', '--skip-if-unchanged', 'source']);
     expect(skipped).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('no snapshot was made') });
     expect((await backup(['--host', 'two', source])).stdout).toMatch(/Files: 6 new/);
-    const grouped = ['--group-by', 'paths', '--pack-size', '8', '--compression', 'fastest', '--read-concurrency', '1'];
+    const grouped = [
+      '--group-by',
+      'paths',
+      '--pack-size',
+      '8',
+      '--compression',
+      'fastest',
+      '--read-concurrency',
+      '1',
+      '--extra-verify',
+    ];
     expect((await backup(['--host', 'three', ...grouped, source])).stdout).toMatch(/Files: 0 new, 0 changed, 6 unmod/);
     await truncate(join(source, 'fresh'), 0);
     await appendFile(join(source, 'fresh'), 'never stored');

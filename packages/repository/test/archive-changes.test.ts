@@ -68,6 +68,7 @@ function fileSaver({
   config,
 }: Repository): (file: FileToSave) => { json: string; outcome: ReadOutcome } {
   const writer = new BlobWriter({
+    extraVerify: false,
     engine,
     key,
     claims: new BlobClaims(index),

@@ -77,6 +77,19 @@ describe('a pack', () => {
     for (const pack of [second, third]) expect(engine.sha256(pack.bytes).toString('hex')).toBe(pack.id);
   });
 
+  test('refuses a blob that does not read back as what its id says, when asked to look', () => {
+    const blob = randomBytes(5000);
+    const id = engine.sha256(blob);
+    // As memory that flips a bit between the hash and the encryption.
+    blob[100]! ^= 1;
+    const trusting = new PackBuilder({ engine, key, type: 'data' });
+    trusting.add(id, blob);
+    expect(trusting.finish().id).toMatch(/^[0-9a-f]{64}$/);
+    const careful = new PackBuilder({ engine, key, type: 'data', verify: true });
+    careful.add(id, blob);
+    expect(() => careful.finish()).toThrow(expect.objectContaining({ code: 'REPOSITORY_DAMAGED' }));
+  });
+
   test('goes on in the memory of a part that another builder has left, and gives back that of further ones', () => {
     const blobs = [randomBytes(1000), randomBytes(2000), randomBytes(3000)];
     const parts = blobs.map((blob) => {

@@ -167,11 +167,10 @@ export class JobEngine {
   }
 
   async #saveUnsaved(): Promise<void> {
-    // A copy: what fails again is put back, and must wait for the next time.
-    for (const [id, end] of [...this.#unsaved]) {
-      this.#unsaved.delete(id);
-      await this.#end(id, end);
-    }
+    // What fails again is noted again, and waits for the next time.
+    const unsaved = new Map(this.#unsaved);
+    this.#unsaved.clear();
+    for (const [id, end] of unsaved) await this.#end(id, end);
   }
 
   async #heartbeat(): Promise<void> {

@@ -29,6 +29,7 @@ export interface BackupOptions extends RepositoryOptions {
   readonly ignoreInode?: boolean;
   readonly ignoreCtime?: boolean;
   readonly withAtime?: boolean;
+  readonly extraVerify?: boolean;
   readonly skipIfUnchanged?: boolean;
   readonly dryRun?: boolean;
   /** False with `--no-scan`. */
@@ -82,6 +83,7 @@ export function addBackupOptions(command: Command): void {
     option('--ignore-inode', 'do not compare inode numbers and times of status change'),
     option('--ignore-ctime', 'do not compare times of status change'),
     option('--with-atime', 'note access times'),
+    option('--extra-verify', 'read every blob back before it is stored, against bad memory'),
     option('--skip-if-unchanged', 'make no snapshot when it would be as the one that is compared with'),
   );
   group(

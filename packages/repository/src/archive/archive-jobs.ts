@@ -34,8 +34,8 @@ export function archiveJobs(setup: WorkerSetup, options: ArchiveJobsOptions): (j
   if (!key) throw new AppError('INTERNAL', 'The key that a worker thread got is not valid.');
   const index = BlobIndex.attach(setup.index);
   const claims = new BlobClaims(index, setup.claims);
-  const { compression, packSizeBytes, comparison, tellsItems, withAccessTimes } = setup;
-  const writer = new BlobWriter({ engine, key, claims, compression, packSizeBytes, onPack, onPart });
+  const { compression, packSizeBytes, comparison, tellsItems, withAccessTimes, extraVerify } = setup;
+  const writer = new BlobWriter({ engine, key, claims, compression, packSizeBytes, extraVerify, onPack, onPart });
   const checks = new PageChecks();
   const makeFolders = (): FolderSaver => {
     const reader = { libc, times: new TimeFormatter(), users: new UserNames(), withAccessTimes };

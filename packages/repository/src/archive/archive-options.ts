@@ -25,6 +25,8 @@ export interface StartArchiveOptions {
   readonly comparison?: Partial<Comparison> | undefined;
   /** Note access times; otherwise modification times stand in their place, as in restic. */
   readonly withAccessTimes?: boolean | undefined;
+  /** Open, decompress and hash every blob again before it is stored, against bad memory; costs a third more processor time. */
+  readonly extraVerify?: boolean | undefined;
   /** Called for every file and folder; costs time. */
   readonly onItem?: ((item: Item) => void) | undefined;
   /** Read and compute everything, store nothing, take no lock. */

@@ -44,6 +44,7 @@ export interface ArchiveRunOptions {
   readonly threads?: ArchiveThreads | undefined;
   readonly workers?: number | undefined;
   readonly withAccessTimes?: boolean | undefined;
+  readonly extraVerify?: boolean | undefined;
   readonly comparison?: Partial<Comparison> | undefined;
   readonly onItem?: ((item: Item) => void) | undefined;
   /** Store nothing; every number is told as if. */
@@ -63,6 +64,7 @@ export class ArchiveRun {
   readonly onItem: ((item: Item) => void) | undefined;
   readonly #dryRun: boolean;
   readonly #packSizeBytes: number | undefined;
+  readonly #extraVerify: boolean;
   readonly #claims: BlobClaims;
   readonly #uploader: PackUploader;
   readonly #uploads = new Set<Promise<void>>();
@@ -87,6 +89,7 @@ export class ArchiveRun {
     this.onItem = options.onItem;
     this.#dryRun = options.dryRun ?? false;
     this.#packSizeBytes = packSizeBytes;
+    this.#extraVerify = options.extraVerify ?? false;
     this.#onProgress = options.onProgress;
     this.#measures = options.onProgress !== undefined && options.measure === true;
     this.trees = new TreeReader(repository, signal);
@@ -106,6 +109,7 @@ export class ArchiveRun {
         packSizeBytes,
         comparison: this.comparison,
         withAccessTimes,
+        extraVerify: this.#extraVerify,
         tellsItems: options.onItem !== undefined,
         maxUnstoredPacks: threads.size + unstoredPacksBesideWorkers[isDisk ? 'local' : 'remote'],
       },
@@ -209,7 +213,7 @@ export class ArchiveRun {
     throwIfAborted(this.signal);
     await this.pool.flush();
     const { engine, key } = this.repository;
-    const options = { engine, key, packSizeBytes: this.#packSizeBytes };
+    const options = { engine, key, packSizeBytes: this.#packSizeBytes, verify: this.#extraVerify };
     for (const pack of joinParts(this.#parts, options)) this.#upload(pack);
     this.#parts.length = 0;
     while (this.#uploads.size > 0) await Promise.all(this.#uploads);

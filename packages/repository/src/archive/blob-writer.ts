@@ -17,6 +17,7 @@ export interface BlobWriterOptions {
   readonly claims: BlobClaims;
   readonly compression: Compression;
   readonly packSizeBytes?: number | undefined;
+  readonly extraVerify: boolean;
   /** Takes a pack; may block until there is room for it. */
   readonly onPack: (pack: FinishedPack) => void;
   /** Takes what is left at the end. */
@@ -33,12 +34,13 @@ export class BlobWriter {
 
   constructor(options: BlobWriterOptions) {
     this.#options = options;
-    const { engine, key, compression, packSizeBytes } = options;
-    const builder = (type: BlobType): PackBuilder => new PackBuilder({ engine, key, compression, packSizeBytes, type });
+    const { engine, key, compression, packSizeBytes, extraVerify: verify } = options;
+    const common = { engine, key, packSizeBytes, verify };
+    const builder = (type: BlobType): PackBuilder => new PackBuilder({ ...common, compression, type });
     this.#dataBuilders = [builder('data'), builder('data')];
     this.#treeBuilder = builder('tree');
     const fast = compression === 'auto' ? 'fastest' : compression;
-    this.#pageBuilder = new PackBuilder({ engine, key, compression: fast, packSizeBytes, type: 'data' });
+    this.#pageBuilder = new PackBuilder({ ...common, compression: fast, type: 'data' });
   }
 
   hash(plaintext: Uint8Array): Buffer {

@@ -18,6 +18,8 @@ export interface WorkerSetup {
   /** Target size of packs; restic's when absent. */
   readonly packSizeBytes?: number | undefined;
   readonly withAccessTimes: boolean;
+  /** See {@link StartArchiveOptions.extraVerify}. */
+  readonly extraVerify: boolean;
   readonly comparison: Comparison;
   /** Whether results tell every item ({@link Item}). */
   readonly tellsItems: boolean;

@@ -11,6 +11,7 @@ export function* joinParts(
     readonly engine: Engine;
     readonly key: MasterKey;
     readonly packSizeBytes?: number | undefined;
+    readonly verify?: boolean | undefined;
   },
 ): Generator<FinishedPack> {
   for (const type of ['data', 'tree'] as const) {

@@ -111,7 +111,8 @@ function settingsOf({ session, options, onProgress }: BackupJob) {
   // As restic: in JSON with -v, for people with -vv.
   const tellsItems = session.verbosity >= (session.json || options.dryRun ? 1 : 2);
   const onItem = tellsItems ? (item: Item) => reportItem(session, item) : undefined;
-  return { ...archiveSettings(session.io, options), signal: session.signal, onProgress, onItem };
+  const { extraVerify } = options;
+  return { ...archiveSettings(session.io, options), extraVerify, signal: session.signal, onProgress, onItem };
 }
 
 function identityOf({ session, options, time }: BackupJob) {
