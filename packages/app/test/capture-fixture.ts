@@ -96,7 +96,9 @@ export async function readArchive(repository: Repository, systemId?: string): Pr
   for (const segment of [...archive.segments(wanted).values()].sort((a, b) => (a.name < b.name ? -1 : 1))) {
     const { segmentBytes } = segment.stored.block;
     const start = startOf(segment.name, segmentBytes);
-    if (segment.timeline !== timeline || reader?.inputLsn !== start) {
+    const { gap, startLsn } = segment.stored.block;
+    const isBehindGap = gap !== null && parseLsn(startLsn) === start;
+    if (segment.timeline !== timeline || reader?.inputLsn !== start || isBehindGap) {
       timeline = segment.timeline;
       reader = new WalReader({ lsn: start, maximumTimeline: timeline });
     }

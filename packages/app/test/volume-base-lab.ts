@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Secret } from '@varve/base';
 import type { App, DatabaseComponent, SavedDatabase } from '@varve/contract';
 import { connectPostgres, startServer, stopServer, type PgConnection } from '@varve/postgres';
-import { runRestic, type PostgresServer } from '@varve/testing';
+import { freePort, runRestic, type PostgresServer } from '@varve/testing';
 import type { TakenSnapshot } from '../src/use-case.ts';
 import type { RunFixture } from './run-fixture.ts';
 
@@ -54,7 +54,7 @@ export async function startRestored(
   if (!isThere) await runRestic(fixture, ['restore', 'latest', '--target', target]);
   for (const path of [target, join(target, 'databases'), join(target, 'databases/db')]) await chmod(path, 0o755);
   const dataDir = join(target, 'databases/db/base');
-  const port = server.port + 1;
+  const port = await freePort();
   await writeFile(join(dataDir, 'postgresql.auto.conf'), `port = ${port}\nunix_socket_directories = ''\n`);
   const host = { dataDirectory: dataDir, binDir: server.binDir };
   await startServer(host);

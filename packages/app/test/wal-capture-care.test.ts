@@ -111,6 +111,7 @@ describe.skipIf(binDir === '')('capture', () => {
     const script = join(import.meta.dirname, 'processes', 'capture.ts');
     const child = spawn(process.execPath, [script, all.dataDirectory], { stdio: ['ignore', 'pipe', 'inherit'] });
     await once(child.stdout, 'data');
+    await expect.poll(() => slotsLike('varve%'), { timeout: 30_000 }).toBe('1');
     await using varve = await all.open();
     await expect.poll(async () => (await captureOf(varve)).state, { timeout: 30_000 }).toBe('streaming');
     const walsender = await query(server, "select pid from pg_stat_replication where application_name = 'varve_wal'");

@@ -108,7 +108,9 @@ export class WalCommitter {
     const files = await listSettled(folder, state.segmentBytes);
     if (!this.#archived && files.length === 0) return false;
     if (this.#archived?.systemId !== state.systemId) await this.#load(state, signal);
-    await this.#release(files);
+    // Until a block of another history is stored, what is there of the old one under the same names says nothing.
+    const isOtherHistory = this.#untoldGap(this.#archived?.newest?.block)?.reason === 'diverged';
+    if (!isOtherHistory) await this.#release(files);
     this.#open ??= await this.#begin(state, files);
     const open = this.#open;
     if (!open) return false;
