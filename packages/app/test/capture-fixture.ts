@@ -41,6 +41,8 @@ export async function addCapturedApp(
       policy: { schedule: { enabled: false }, pointInTime: { commitSeconds: 1 } },
     }),
   );
+  // Without base backups, unless they are asked for: no job of the capture's own is in the way of the test.
+  if ((database.method ?? 'dump') === 'dump') await varve.updateDatabase(shop.appId, 'db', { method: 'dump' });
 }
 
 export async function captureOf(varve: Varve): Promise<WalCapture> {

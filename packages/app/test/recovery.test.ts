@@ -5,7 +5,7 @@ import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { RecoveryRequestInput, RecoveryTarget } from '@varve/contract';
 import { connectPostgres, formatUnixMicros } from '@varve/postgres';
-import { findPostgresBinaries } from '@varve/testing';
+import { findOutermostMajors } from '@varve/testing';
 import { describe, expect, test } from 'vitest';
 import { planRecovery } from '../src/recovery/plan-recovery.ts';
 import { RecoveryRecords } from '../src/recovery/recovery-records.ts';
@@ -15,9 +15,8 @@ import { recoveryLab, request, type RecoveryLab } from './recovery-lab.ts';
 
 const timeout = 300_000;
 const targetCount = Number(process.env['VARVE_TEST_TARGETS'] ?? 2);
-const binaries = await findPostgresBinaries();
-const majors = [...new Map(binaries.toReversed().map((one) => [one.major, one])).values()];
-const newest = majors.toSorted((a, b) => b.major - a.major)[0];
+const majors = await findOutermostMajors();
+const [newest] = majors;
 const sandbox = { type: 'sandbox' } as const;
 
 function records(lab: RecoveryLab): RecoveryRecords {

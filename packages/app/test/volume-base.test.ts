@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { sleep } from '@varve/base';
 import { parseLsn, readServerFacts, type Lsn, type PgConnection } from '@varve/postgres';
 import { startArchive, type Snapshot } from '@varve/repository';
-import { findPostgresBinaries, resticAvailable, startPostgres, type PostgresServer } from '@varve/testing';
+import { findOutermostMajors, resticAvailable, startPostgres, type PostgresServer } from '@varve/testing';
 import { describe, expect, test } from 'vitest';
 import { databaseAccess } from '../src/components/database/database-access.ts';
 import { locateDataFolder } from '../src/components/database/locate-data-folder.ts';
@@ -15,7 +15,7 @@ import { saveVolumeBase } from '../src/components/database/save-volume-base.ts';
 import { runFixture, type RunFixture } from './run-fixture.ts';
 import { appOf, connect, query, savedOf, startRestored } from './volume-base-lab.ts';
 
-const binaries = await findPostgresBinaries();
+const binaries = await findOutermostMajors();
 const hasRestic = (await resticAvailable()) !== undefined;
 /** A row of backups takes a minute: of the newest major only, of all with VARVE_LONG_TESTS=1. */
 const isLong = process.env['VARVE_LONG_TESTS'] === '1';

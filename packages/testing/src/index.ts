@@ -16,6 +16,7 @@ export {
 } from './restic.ts';
 export {
   findPostgresBinaries,
+  findOutermostMajors,
   findPostgresMajors,
   startPostgres,
   type PostgresBinaries,

@@ -82,6 +82,13 @@ export async function findPostgresMajors(): Promise<readonly PostgresBinaries[]>
   return supportedMajors.flatMap((major) => found.find((binaries) => binaries.major === major) ?? []);
 }
 
+/** What long tests run with in every test run: the oldest and the newest major; all of them with VARVE_LONG_TESTS=1. */
+export async function findOutermostMajors(): Promise<readonly PostgresBinaries[]> {
+  const majors = await findPostgresMajors();
+  if (process.env['VARVE_LONG_TESTS'] === '1') return majors;
+  return majors.filter((_, index) => index === 0 || index === majors.length - 1);
+}
+
 /** Initialises a cluster in a temporary folder and starts it (2–5 s). Throws when no server binaries are there. */
 export async function startPostgres(options: PostgresServerOptions = {}): Promise<PostgresServer> {
   const binDir = options.binDir ?? (await findPostgresBinaries())[0]?.binDir;
