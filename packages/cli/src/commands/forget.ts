@@ -37,7 +37,7 @@ export const addForgetCommand: AddCommand = (parent, register) => {
 function closingLine(preview: RetentionPreview): string {
   return preview.remove.length + preview.removeWal.length === 0
     ? `Nothing to remove: the policy keeps all ${counted(preview.keep.length, 'snapshot')}.`
-    : `${whatGoes(preview)} would be removed, ${preview.keep.length} kept.`;
+    : `${whatGoes(preview)} would be removed, ${counted(preview.keep.length, 'snapshot')} kept.`;
 }
 
 /** `3 snapshots and 12 blocks of write-ahead log` */
