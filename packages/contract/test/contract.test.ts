@@ -14,6 +14,7 @@ describe('a policy', () => {
       schedule: { enabled: true, cron: '0 */4 * * *', timeZone: 'UTC' },
       consistency: 'live',
       retention: { keepLast: 0, keepHourly: 0, keepDaily: 7, keepWeekly: 4, keepMonthly: 6, keepYearly: 0 },
+      pointInTime: { windowDays: 7, commitSeconds: 10 },
       alertAfterHours: 24,
     });
   });

@@ -46,8 +46,9 @@ export async function prepareDataFolder(options: {
       hint: 'Without it a server would begin at a wrong place. Take another base backup.',
     });
   }
-  // The server would link to, and write to, the folders of the original.
-  if (await exists(join(dataDirectory, 'tablespace_map'))) {
+  // The server would link to, and write to, the folders of the original. A cluster without any may have an empty map.
+  const map = await readFile(join(dataDirectory, 'tablespace_map'), 'utf8').catch(absent(''));
+  if (map.trim() !== '') {
     throw new AppError('RESTORE_TARGET_INVALID', `${dataDirectory} has tablespaces outside of itself.`, {
       hint: 'Put them into folders of their own and name these in tablespace_map, then start the server by hand.',
     });

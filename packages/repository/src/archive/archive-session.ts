@@ -31,6 +31,7 @@ import type {
 } from './archive-options.ts';
 import { appended, assertStored } from './saved-content.ts';
 import type { ArchiveThreads } from './archive-pool.ts';
+import { abortable } from './abortable-source.ts';
 import { ArchiveRun } from './archive-run.ts';
 import { added, itemsInSnapshot } from './added-item.ts';
 import { FolderWalk, type DirCounts } from './folder-walk.ts';
@@ -117,8 +118,7 @@ export class ArchiveSession implements AsyncDisposable {
       const pageChunkBytes = options.pageChunkBytes === undefined ? 0 : assertPageChunkBytes(options.pageChunkBytes);
       using saver = new StreamSaver(this.#run, { counts, pageChunkBytes });
       if (sizeBytes !== undefined) this.#run.expect({ files: 1, bytes: sizeBytes });
-      for await (const bytes of options.source) {
-        throwIfAborted(this.#signal);
+      for await (const bytes of abortable(options.source, this.#signal)) {
         await saver.write(bytes);
         if (sizeBytes === undefined) this.#run.expect({ files: 0, bytes: bytes.length });
         this.#run.add({ ...noCounts(), bytes: bytes.length }, options.target);
@@ -162,16 +162,9 @@ export class ArchiveSession implements AsyncDisposable {
     const components = targetComponents(options.target);
     return this.#input(async () => {
       const saver = new TarSaver(this.#run, makeRules({ excludes: [], pages: options.pages }));
-      const signal = this.#signal;
-      async function* abortable(): AsyncGenerator<Uint8Array> {
-        for await (const bytes of options.source) {
-          throwIfAborted(signal);
-          yield bytes;
-        }
-      }
       const defaults = (name: Buffer): TreeNode => ({ ...this.#defaultFolder(this.#startedAt), name });
       const stripComponents = options.stripComponents ?? 0;
-      const saved = await saver.save(abortable(), { stripComponents, defaults });
+      const saved = await saver.save(abortable(options.source, this.#signal), { stripComponents, defaults });
       const like = options.rootLikeFirstFolder ? saved.firstFolder : undefined;
       const root = saved.rootNode ?? like ?? this.#defaultFolder(this.#startedAt);
       this.#placeFolder(components, root, saved.treeId);
