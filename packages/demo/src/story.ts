@@ -125,4 +125,5 @@ export async function tellStory(options: StoryOptions): Promise<void> {
   prove(options, before, await readFacts(app));
   print('   The damaged state is kept too: the safety snapshot is in the list.');
   await tellSecondStory({ ...options, appId: added.id, finishJob: (job) => finishJob(options, job) });
+  print('\nEverything is back, and nothing was lost on the way.');
 }
