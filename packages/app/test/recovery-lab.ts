@@ -20,6 +20,7 @@ import {
   type WalEvent,
 } from '@varve/postgres';
 import { startPostgres, type PostgresServer } from '@varve/testing';
+import { parametersOf } from '../src/wal-capture/block-draft.ts';
 import { commitBlock } from '../src/wal-archive/commit-block.ts';
 import type { TakenSnapshot } from '../src/use-case.ts';
 import { runFixture, type RunFixture } from './run-fixture.ts';
@@ -262,27 +263,6 @@ async function store(stretch: Stretch): Promise<void> {
     lockOwner: {},
     logger: silentLogger,
   });
-}
-
-type Parameters = WalBlock['parameterChanges'][number]['parameters'];
-
-function parametersOf(parameters: Parameters): Parameters {
-  const {
-    maxConnections,
-    maxWorkerProcesses,
-    maxWalSenders,
-    maxPreparedTransactions,
-    maxLocksPerTransaction,
-    walLevel,
-  } = parameters;
-  return {
-    maxConnections,
-    maxWorkerProcesses,
-    maxWalSenders,
-    maxPreparedTransactions,
-    maxLocksPerTransaction,
-    walLevel,
-  };
 }
 
 async function* piece(bytes: Promise<Buffer>): AsyncGenerator<Uint8Array> {

@@ -169,7 +169,10 @@ export class BlockDraft {
   }
 }
 
-function parametersOf(parameters: WalParameters): WalBlock['parameterChanges'][number]['parameters'] {
+/** The settings of a parameter change that a block keeps. */
+export function parametersOf(
+  parameters: WalBlock['parameterChanges'][number]['parameters'] | WalParameters,
+): WalBlock['parameterChanges'][number]['parameters'] {
   const {
     maxConnections,
     maxWorkerProcesses,

@@ -19,9 +19,9 @@ export const addWalCommands: AddCommand = (parent, register) => {
         ['How far the databases of all apps are captured', 'varve wal status'],
         [
           'Capture it into a folder until Ctrl-C',
-          'varve wal receive --url-file /root/db.url --spool /srv/wal --slot varve --create-slot',
+          'varve wal receive --url-file /etc/varve/db.url --spool /srv/wal --slot varve --create-slot',
         ],
-        ['What the server keeps for whom', 'varve wal slots list --url-file /root/db.url'],
+        ['What the server keeps for whom', 'varve wal slots list --url-file /etc/varve/db.url'],
       ),
     );
   addStatusCommand(group, register);

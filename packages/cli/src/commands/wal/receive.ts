@@ -48,13 +48,13 @@ every connection. The role needs the REPLICATION attribute; pg_hba.conf needs no
 ${examples(
   [
     'Make the slot and capture',
-    'varve wal receive --url-file /root/db.url --spool /srv/wal --slot varve --create-slot',
+    'varve wal receive --url-file /etc/varve/db.url --spool /srv/wal --slot varve --create-slot',
   ],
   [
     'As a service, one JSON document for each event',
-    'varve wal receive --url-file /root/db.url --spool /srv/wal --slot varve --json',
+    'varve wal receive --url-file /etc/varve/db.url --spool /srv/wal --slot varve --json',
   ],
-  ['Up to a known position', 'varve wal receive --url-file /root/db.url --spool /srv/wal --until 0/5000148'],
+  ['Up to a known position', 'varve wal receive --url-file /etc/varve/db.url --spool /srv/wal --until 0/5000148'],
 )}`,
     );
   addDatabaseOptions(command);

@@ -11,7 +11,10 @@ export const addSlotsDropCommand: AddCommand = (parent, register) => {
     .option('-y, --yes', 'do not ask')
     .addHelpText(
       'after',
-      examples(['One whose receiver is gone for good', 'varve wal slots drop old_receiver --url-file /root/db.url']),
+      examples([
+        'One whose receiver is gone for good',
+        'varve wal slots drop old_receiver --url-file /etc/varve/db.url',
+      ]),
     );
   addDatabaseOptions(command);
   register(command, async (session) => {

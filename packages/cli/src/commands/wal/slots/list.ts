@@ -10,7 +10,7 @@ export const addSlotsListCommand: AddCommand = (parent, register) => {
   const command = parent
     .command('list')
     .description('list the slots, with the WAL that each makes the server keep')
-    .addHelpText('after', examples(['Who fills pg_wal', 'varve wal slots list --url-file /root/db.url']));
+    .addHelpText('after', examples(['Who fills pg_wal', 'varve wal slots list --url-file /etc/varve/db.url']));
   addDatabaseOptions(command);
   register(command, async (session) => {
     const { connectPostgres, formatLsn, listSlots } = await import('@varve/postgres');
