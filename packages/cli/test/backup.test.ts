@@ -25,8 +25,7 @@ beforeAll(async () => {
   await writeFile(join(source, 'sub/large.bin'), Buffer.alloc(3000, 'varve'));
   await writeFile(join(source, 'cache/CACHEDIR.TAG'), 'Signature: 8a477f597d28d172789f06886806bc55\n');
   await writeFile(join(source, 'cache/cached'), 'cached');
-  repo = ['--repo', lab.path('repo'), '--password-file', lab.path('password')];
-  expect(await lab.run(['repo', 'init', ...repo])).toMatchObject({ exitCode: 0 });
+  repo = await lab.makeRepository('repo');
 });
 
 afterAll(() => lab[Symbol.asyncDispose]());

@@ -12,8 +12,7 @@ beforeAll(async () => {
   lab = await makeLab();
   await mkdir(lab.path('source'));
   await writeFile(lab.path('source', 'file'), 'content');
-  repo = ['--repo', lab.path('repo'), '--password-file', lab.path('password')];
-  expect(await lab.run(['repo', 'init', ...repo])).toMatchObject({ exitCode: 0 });
+  repo = await lab.makeRepository('repo');
 });
 
 afterAll(() => lab[Symbol.asyncDispose]());

@@ -1,10 +1,13 @@
 // Runs the real launcher as a user does, with an environment of its own.
 
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { Secret } from '@varve/base';
+import { createRepository } from '@varve/repository';
+import { openStorage } from '@varve/storage';
 
 export const launcher = fileURLToPath(new URL('../../../varve', import.meta.url));
 
@@ -25,6 +28,11 @@ export interface Lab extends AsyncDisposable {
   readonly folder: string;
   /** Path below the lab's folder. */
   path(...parts: string[]): string;
+  /**
+   * A new repository in a folder of the lab, as `repo init` makes it but for its key: that costs little to open, which each
+   * command does. Gives the options that name it.
+   */
+  makeRepository(name: string, passwordFile?: string): Promise<string[]>;
   start(args: readonly string[], options?: { env?: Record<string, string>; cwd?: string }): RunningCommand;
   run(
     args: readonly string[],
@@ -94,6 +102,13 @@ export async function makeLab(): Promise<Lab> {
     folder,
     path,
     start,
+    async makeRepository(name, passwordFile = path('password')) {
+      const password = new Secret((await readFile(passwordFile, 'utf8')).trimEnd());
+      const storage = openStorage(path(name));
+      const keyDerivation = { N: 1024, r: 8, p: 1 };
+      await (await createRepository({ storage, password, keyDerivation }))[Symbol.asyncDispose]();
+      return ['--repo', path(name), '--password-file', passwordFile];
+    },
     async run(args, options = {}) {
       const { child, outcome } = start(args, options);
       child.stdin?.end(options.input ?? '');

@@ -17,8 +17,7 @@ beforeAll(async () => {
   lab = await makeLab();
   source = lab.path('source');
   await mkdir(source);
-  repo = ['--repo', lab.path('repo'), '--password-file', lab.path('password')];
-  await ok(['repo', 'init', ...repo]);
+  repo = await lab.makeRepository('repo');
   for (const day of ['01', '02', '03']) {
     await writeFile(join(source, `file-${day}`), randomBytes(200_000));
     await writeFile(join(source, 'changing'), randomBytes(300_000));

@@ -36,8 +36,7 @@ async function makeRepository(name: string): Promise<string> {
   await mkdir(join(source, 'sub'), { recursive: true });
   await writeFile(join(source, 'first.bin'), Buffer.alloc(300_000, 'one'));
   await writeFile(join(source, 'sub', 'second.txt'), 'two\n');
-  repo = ['--repo', lab.path(name), '--password-file', lab.path('password')];
-  await ok(['repo', 'init', ...repo]);
+  repo = await lab.makeRepository(name);
   await ok(['repo', 'backup', ...repo, source]);
   return source;
 }

@@ -21,10 +21,9 @@ beforeAll(async () => {
   await writeFile(join(source, 'a.txt'), 'alpha\n');
   await writeFile(join(source, 'logs', 'b.LOG'), 'beta\n');
   await writeFile(lab.path('other-password'), 'another one\n', { mode: 0o600 });
-  repo = ['--repo', lab.path('repo'), '--password-file', lab.path('password')];
   target = ['--repo', lab.path('target'), '--password-file', lab.path('other-password')];
   from = ['--from-repo', lab.path('repo'), '--from-password-file', lab.path('password')];
-  await ok(['repo', 'init', ...repo]);
+  repo = await lab.makeRepository('repo');
   await ok(['repo', 'backup', ...repo, '--host', 'alpha', '--time', '2026-01-02 03:04:05', source]);
   await ok(['repo', 'backup', ...repo, '--host', 'beta', '--tag', 'keep', join(source, 'logs')]);
 }, 300_000);
