@@ -21,33 +21,38 @@ function expectProof(output: string): void {
   expect(output).toContain('Everything is back');
 }
 
-describe('the demonstration', () => {
-  test(
-    'without Docker brings every row, file and commit back, and leaves nothing behind',
-    { timeout: 4 * minutes },
-    async () => {
-      const before = demoFolders();
-      const { stdout } = await execa(launcher, ['demo', '--no-serve', '--no-docker']);
-      expect(stdout).toContain('on a PostgreSQL that came with npm');
-      expectProof(stdout);
-      expect(demoFolders()).toEqual(before);
-    },
-  );
+/** Runs the launcher, and interrupts it when a line has this text, after `then`. */
+async function runUntil(
+  text: string,
+  options: readonly string[],
+  then?: (output: string) => Promise<void>,
+): Promise<{ readonly output: string; readonly exitCode: number | undefined }> {
+  const env = lab.available ? { DOCKER_HOST: lab.host } : {};
+  const child = execa(launcher, options, { all: true, reject: false, env });
+  let output = '';
+  for await (const line of child.iterable({ from: 'all' })) {
+    output += `${line}\n`;
+    if (!line.includes(text)) continue;
+    await then?.(output);
+    child.kill('SIGINT');
+  }
+  return { output, exitCode: (await child).exitCode };
+}
 
-  test('serves the page until it is interrupted, and removes what it made', { timeout: 4 * minutes }, async () => {
+describe('the demonstration', () => {
+  const name =
+    'without Docker brings every row, file and commit back, serves the page until it is interrupted, and removes what it made';
+  test(name, { timeout: 4 * minutes }, async () => {
     const before = demoFolders();
-    const child = execa(launcher, ['demo', '--no-docker', '--listen', '127.0.0.1:0'], { all: true, reject: false });
-    let output = '';
-    for await (const line of child.iterable({ from: 'all' })) {
-      output += `${line}\n`;
-      if (!line.includes('Ctrl-C ends')) continue;
-      const url = /The page is at (\S+)/.exec(output)?.[1] ?? '';
+    const options = ['demo', '--no-docker', '--listen', '127.0.0.1:0'];
+    const { output, exitCode } = await runUntil('Ctrl-C ends', options, async (text) => {
+      const url = /The page is at (\S+)/.exec(text)?.[1] ?? '';
       const state = (await (await fetch(`${url}/api/session`)).json()) as { setupNeeded: boolean };
       expect(state.setupNeeded).toBe(false);
       expect((await fetch(`${url}/api/apps`)).status).toBe(401);
-      child.kill('SIGINT');
-    }
-    const { exitCode } = await child;
+    });
+    expect(output).toContain('on a PostgreSQL that came with npm');
+    expectProof(output);
     expect(output).toContain('sign in as demo@example.com');
     expect(output).not.toContain('warning:');
     expect([0, 130]).toContain(exitCode);
@@ -59,15 +64,16 @@ describe.skipIf(!lab.available)(suiteName('the demonstration in Docker', lab), (
   afterAll(() => lab[Symbol.asyncDispose]());
 
   test(
-    'says that it fetches an image, and goes on without Docker when that fails',
+    'says that it fetches an image, goes on without Docker when that fails, and removes what it made when it is interrupted',
     { timeout: 4 * minutes },
     async () => {
-      const { stdout } = await execa(launcher, ['demo', '--no-serve', '--image', '127.0.0.1:9/none'], {
-        env: { DOCKER_HOST: lab.host },
-      });
-      expect(stdout).toContain('Docker fetches the image 127.0.0.1:9/none');
-      expect(stdout).toContain('cannot be pulled: the demonstration runs without Docker');
-      expectProof(stdout);
+      const before = demoFolders();
+      const options = ['demo', '--no-serve', '--image', '127.0.0.1:9/none'];
+      const { output, exitCode } = await runUntil('on a PostgreSQL that came with npm', options);
+      expect(output).toContain('Docker fetches the image 127.0.0.1:9/none');
+      expect(output).toContain('cannot be pulled: the demonstration runs without Docker');
+      expect(exitCode).toBe(130);
+      expect(demoFolders()).toEqual(before);
     },
   );
 
