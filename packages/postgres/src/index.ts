@@ -114,6 +114,13 @@ export { readPostmasterPid, type PostmasterPid } from './host-server/postmaster-
 export { largestSizes, recoverySettings } from './recovery/recovery-settings.ts';
 export { restoreCommand } from './recovery/fetch-script.ts';
 export { finishDataFolder, prepareDataFolder, settingIn, type FileOwner } from './recovery/prepare-data-folder.ts';
+export {
+  moveTablespaceLinks,
+  parseTablespaceMap,
+  placeTablespaces,
+  tablespacesFolder,
+  type MappedTablespace,
+} from './recovery/place-tablespaces.ts';
 export { WalExchange, type WalFileSource } from './recovery/wal-exchange.ts';
 export {
   mayBackUpVolume,

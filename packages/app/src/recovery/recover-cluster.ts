@@ -1,22 +1,25 @@
 // Makes a running server of a base backup and the log, stopped exactly where the plan says. Everything is in one folder of
 // its own; nothing else is touched. When it fails, the server is stopped, and the caller removes the folder.
 
-import { chmod, chown, lchown, mkdir, readFile, readdir, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, chown, lchown, mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { join, posix } from 'node:path';
 import { AppError, isAppError, throwIfAborted, type OnProgress } from '@varve/base';
 import {
   formatTimelineHistory,
   historyFileName,
   largestSizes,
+  placeTablespaces,
   prepareDataFolder,
   readPgControl,
   recoverySettings,
   restoreCommand,
   settingIn,
+  tablespacesFolder,
   WalExchange,
   type WalFileSource,
 } from '@varve/postgres';
 import { restoreTree, type Repository } from '@varve/repository';
+import type { SavedTablespace } from '../components/database/saved-tablespaces.ts';
 import type { RunContext } from '../use-case.ts';
 import type { RecoveryChoice } from './choose-recovery.ts';
 import { followRecovery, type RecoveredState } from './follow-recovery.ts';
@@ -28,6 +31,8 @@ export interface RecoverClusterInput {
   readonly repository: Repository;
   readonly log: Pick<RecoveryLog, 'unreadable'>;
   readonly choice: RecoveryChoice;
+  /** Of the base backup. */
+  readonly tablespaces: readonly SavedTablespace[];
   readonly place: RecoveryPlace;
   readonly server: RecoveryServer;
   readonly whenReached: 'promote' | 'pause';
@@ -82,20 +87,30 @@ export async function recoverCluster(input: RecoverClusterInput): Promise<Recove
   }
 }
 
-async function writeBase({ context, repository, choice, place }: RecoverClusterInput): Promise<void> {
+async function writeBase(input: RecoverClusterInput): Promise<void> {
+  const { choice, place, tablespaces } = input;
+  const { owner } = place;
+  const dataDirectory = join(place.here, placeNames.data);
+  await writeTree(input, { path: choice.base.saved.path, target: dataDirectory });
+  // One that an earlier recovery had put into the data folder is saved as a tablespace too, and that copy counts.
+  await rm(join(dataDirectory, tablespacesFolder), { recursive: true, force: true });
+  for (const { oid, path } of tablespaces)
+    await writeTree(input, { path, target: join(dataDirectory, tablespacesFolder, oid) });
+  if (owner !== undefined) await giveAll(place.here, owner);
+  await placeTablespaces({ dataDirectory, seenAs: posix.join(place.there, placeNames.data), owner });
+  await prepareDataFolder({ dataDirectory, keepSettingsAt: join(place.here, placeNames.ownSettings), owner });
+}
+
+async function writeTree(
+  { context, repository, choice }: RecoverClusterInput,
+  { path, target }: { readonly path: string; readonly target: string },
+): Promise<void> {
   const { base } = choice;
   const { signal } = context;
   const step = `restore-base:${base.saved.name}`;
-  const target = join(place.here, placeNames.data);
   await mkdir(target, { recursive: true, mode: 0o700 });
   const onProgress: OnProgress = (progress) => context.report({ ...progress, step });
-  const { problems } = await restoreTree(repository, {
-    treeId: base.snapshot.tree,
-    path: base.saved.path,
-    target,
-    signal,
-    onProgress,
-  });
+  const { problems } = await restoreTree(repository, { treeId: base.snapshot.tree, path, target, signal, onProgress });
   const [first] = problems;
   if (first !== undefined) {
     throw new AppError(
@@ -107,12 +122,6 @@ async function writeBase({ context, repository, choice, place }: RecoverClusterI
     );
   }
   await chmod(target, 0o700);
-  if (place.owner !== undefined) await giveAll(place.here, place.owner);
-  await prepareDataFolder({
-    dataDirectory: target,
-    keepSettingsAt: join(place.here, placeNames.ownSettings),
-    owner: place.owner,
-  });
 }
 
 /** Files of another user are of no use to the server; only root can give them away. */
