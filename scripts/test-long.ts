@@ -12,6 +12,7 @@ const longForms: Readonly<Record<string, string>> = {
   VARVE_ROUNDS: '50',
   VARVE_TEST_KILLS: '200',
   VARVE_TEST_TARGETS: '20',
+  VARVE_TEST_CHAIN: '20',
 };
 
 const tests = fileURLToPath(new URL('test.ts', import.meta.url));
