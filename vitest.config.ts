@@ -2,6 +2,7 @@
 // runs with `npx vitest run packages/<room>/test/<file>`.
 
 import { defineConfig } from 'vitest/config';
+import { LongestFirst } from './scripts/setup/longest-first.ts';
 
 export default defineConfig({
   test: {
@@ -10,6 +11,7 @@ export default defineConfig({
     pool: 'forks',
     // More than processors: tests mostly wait for containers, servers and browsers.
     maxWorkers: 4,
+    sequence: { sequencer: LongestFirst },
     testTimeout: 120_000,
     hookTimeout: 180_000,
     teardownTimeout: 30_000,
