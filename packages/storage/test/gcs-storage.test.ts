@@ -13,7 +13,7 @@ import {
   type GcsServer,
 } from '@varve/testing';
 import { OAuth2Client } from 'google-auth-library';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { openStorage, validateStorage, type Storage } from '../src/index.ts';
 
 const quick = { attempts: 3, firstDelayMs: 1, maxDelayMs: 10 };
@@ -102,6 +102,9 @@ describe('the stand-in for Google Cloud Storage', () => {
     await storage.save({ type: 'index', name }, data);
     const authClient = new OAuth2Client();
     authClient.setCredentials({ access_token: peer.token });
+    // The variable, which a developer may have set, goes before the option.
+    vi.stubEnv('STORAGE_EMULATOR_HOST', undefined);
+    onTestFinished(() => void vi.unstubAllEnvs());
     const library = new GoogleLibrary({
       apiEndpoint: peer.endpoint,
       useAuthWithCustomEndpoint: true,
