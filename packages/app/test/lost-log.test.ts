@@ -80,12 +80,12 @@ const startOf = (name: string): string => {
   return `${(lsn >> 32n).toString(16).toUpperCase()}/${(lsn & 0xffff_ffffn).toString(16).toUpperCase()}`;
 };
 
-test
-  .skipIf(binDir === '')
-  .each([
-    ['deleted', (path: string) => rm(path)],
-    ...(isLong ? [['changed by one bit', flipInTheMiddle] as const] : []),
-  ])(
+const spoilings: readonly (readonly [string, (path: string) => Promise<void>])[] = [
+  ['deleted', (path) => rm(path)],
+  ...(isLong ? [['changed by one bit', flipInTheMiddle] as const] : []),
+];
+
+test.skipIf(binDir === '').each(spoilings)(
   'log whose pack is %s is found by a check, and is the exact stretch that a recovery names',
   { timeout: 240_000 },
   async (_, spoil) => {
