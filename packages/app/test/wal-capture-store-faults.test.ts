@@ -2,7 +2,7 @@
 // on, nothing that is not wholly stored counts, and in the end every acknowledged commit is there, in order and once. VARVE_TEST_AWAY
 // sets for how many seconds the store is away.
 
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Secret, silentLogger, systemClock } from '@varve/base';
 import { parseLsn } from '@varve/postgres';
@@ -21,6 +21,7 @@ import {
 } from '@varve/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CaptureStatus } from '../src/wal-capture/capture-status.ts';
+import { WalArchive } from '../src/wal-archive/wal-archive.ts';
 import { DatabaseCapture } from '../src/wal-capture/database-capture.ts';
 import { query, readArchive, shop } from './capture-fixture.ts';
 import { keepLedger, ledgerSchema, type CommitLedger } from './commit-ledger.ts';
@@ -104,20 +105,20 @@ describe.skipIf(binDir === '')('a capture', () => {
     expect(status.describe().state).toBe('streaming');
     expect(committed(status)).toBe(before);
 
-    let faults = 0;
+    const faults: Fault[] = [];
     proxy.misbehave(() => {
       const fault = Math.random() < 0.3 ? anyFault() : undefined;
-      if (fault) faults++;
+      if (fault) faults.push(fault);
       return fault;
     });
-    while (faults < 40) await ledger.grow(5);
+    while (faults.length < 40) await ledger.grow(5);
     await ledger.stop();
     proxy.misbehave(undefined);
     const calmAt = performance.now();
     await reach(status);
     const catchUpMs = (performance.now() - calmAt).toFixed(0);
     process.stdout.write(
-      `away for ${awaySeconds} s, ${faults} faults, ${ledger.acknowledged.length} commits; all stored ${catchUpMs} ms after\n`,
+      `away for ${awaySeconds} s, ${faults.length} faults, ${ledger.acknowledged.length} commits; all stored ${catchUpMs} ms after\n`,
     );
     expect(status.describe()).toMatchObject({ state: 'streaming', commitProblem: null, gap: null });
     await running[Symbol.asyncDispose]();
@@ -157,6 +158,34 @@ describe.skipIf(binDir === '')('a capture', () => {
       await inner.close();
     },
   );
+
+  test('whose stored log was deleted tells a gap, and goes on with a new block', { timeout }, async () => {
+    await using folder = await temporaryFolder();
+    const location = join(folder.path, 'repository');
+    const storage = openStorage(location);
+    await using repository = await createRepository({ storage, password, keyDerivation: { N: 1024, r: 8, p: 1 } });
+    const spool = join(folder.path, 'spool');
+    const slot = newSlot();
+    {
+      await using running = capture(spool, slot, async () => repository);
+      await expect.poll(() => running.status.describe().state).toBe('streaming');
+      await reach(running.status);
+    }
+    for (const name of await readdir(join(location, 'data'), { recursive: true }))
+      if (/[0-9a-f]{64}$/.test(name)) await rm(join(location, 'data', name));
+    await using ledger = keepLedger(server, { firstId: 1 + count * 1_000_000 });
+    // Another process, which has read nothing before.
+    await using opened = await openRepository({ storage, password });
+    await using running = capture(spool, slot, async () => opened);
+    await ledger.grow(20);
+    await ledger.stop();
+    await reach(running.status);
+    await running[Symbol.asyncDispose]();
+    // What the index still names is not stored a second time: a repair of the index comes before that.
+    const { blocks } = await WalArchive.open(opened, shop);
+    expect(blocks.map(({ block }) => block.gap?.reason)).toEqual(['spool-lost']);
+    await storage.close();
+  });
 
   test('that is started anew over a store whose lists lag loses nothing', { timeout }, async () => {
     await using folder = await temporaryFolder();

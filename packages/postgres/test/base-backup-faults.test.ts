@@ -13,15 +13,16 @@ interface Received {
   readonly kinds: readonly string[];
 }
 
-/** Takes a backup and throws its bytes away; `onBytes` sees how many have come. */
-async function backUp(
-  server: WalServer,
-  {
-    port = server.location.port,
-    maxRateKBps = undefined as number | undefined,
-    onBytes = (_: number): unknown => {},
-  } = {},
-): Promise<Received> {
+interface BackUpOptions {
+  readonly port?: number;
+  readonly maxRateKBps?: number;
+  /** How many have come so far. */
+  readonly onBytes?: (bytes: number) => Promise<void>;
+}
+
+/** Takes a backup and throws its bytes away. */
+async function backUp(server: WalServer, options: BackUpOptions = {}): Promise<Received> {
+  const { port = server.location.port, maxRateKBps, onBytes } = options;
   await using connection = await connectPostgres({ ...server.location, port, replication: 'database' });
   const kinds: string[] = [];
   let bytes = 0;
@@ -30,7 +31,7 @@ async function backUp(
     const stream = part.kind === 'archive' ? part.tar : part.kind === 'manifest' ? part.json : [];
     for await (const piece of stream) {
       bytes += piece.length;
-      await onBytes(bytes);
+      await onBytes?.(bytes);
     }
   }
   return { bytes, kinds };
