@@ -31,6 +31,7 @@ const binaries = await findPostgresBinaries();
 const binDir = binaries.find(({ origin }) => origin === 'npm')?.binDir ?? binaries[0]?.binDir ?? '';
 const rclone = await rcloneAvailable();
 const awaySeconds = Number(process.env['VARVE_TEST_AWAY'] ?? 3);
+const faultCount = process.env['VARVE_LONG_TESTS'] === '1' ? 500 : 15;
 const password = new Secret('correct horse battery staple');
 const timeout = 120_000 + awaySeconds * 3000;
 
@@ -111,7 +112,7 @@ describe.skipIf(binDir === '')('a capture', () => {
       if (fault) faults.push(fault);
       return fault;
     });
-    while (faults.length < 40) await ledger.grow(5);
+    while (faults.length < faultCount) await ledger.grow(5);
     await ledger.stop();
     proxy.misbehave(undefined);
     const calmAt = performance.now();

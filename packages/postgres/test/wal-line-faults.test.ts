@@ -19,7 +19,8 @@ import {
 
 const binDir = installedServers.at(-1)?.binDir ?? '';
 const cuts = Number(process.env['VARVE_TEST_CUTS'] ?? 5);
-const stallMs = process.env['VARVE_LONG_TESTS'] === '1' ? 600_000 : 1500;
+const isLong = process.env['VARVE_LONG_TESTS'] === '1';
+const stallMs = isLong ? 600_000 : 1500;
 const senderTimeoutMs = 1500;
 
 describe.skipIf(binDir === '')('a line to a server under load', () => {
@@ -114,11 +115,10 @@ describe.skipIf(binDir === '')('a line to a server under load', () => {
     },
   );
 
-  test('that stands still for less is not given up', async () => {
+  test('that is well is not given up', async () => {
     await using line = await startLine(server.location.port);
     await using capture = await over(line, { stallTimeoutMs: 30_000 });
     await capture.waitFor('streaming');
-    // The server hears nothing for half of its own time-out.
     await server.load(5);
     await expectWhole(capture);
     expect(line.count).toBe(1);
@@ -156,7 +156,7 @@ describe.skipIf(binDir === '')('a line to a server under load', () => {
   }
 });
 
-describe.skipIf(binDir === '').each([16, 64])('segments of %i MB', (segmentMb) => {
+describe.skipIf(binDir === '').each(isLong ? [16, 64] : [16])('segments of %i MB', (segmentMb) => {
   test('are captured as the server has them, whole and begun', { timeout: 120_000 }, async () => {
     await using server = await startWalServer({ binDir, segmentMb, settings: { wal_keep_size: '2GB' } });
     {
