@@ -23,6 +23,7 @@ import type { SavedTablespace } from '../components/database/saved-tablespaces.t
 import type { RunContext } from '../use-case.ts';
 import type { RecoveryChoice } from './choose-recovery.ts';
 import { followRecovery, type RecoveredState } from './follow-recovery.ts';
+import { isWhole, namingLostLog } from './lost-log.ts';
 import { parameterSizes, segmentPosition, type RecoveryLog } from './recovery-log.ts';
 import { placeNames, socketPort, type RecoveryPlace, type RecoveryServer } from './recovery-server.ts';
 
@@ -46,7 +47,7 @@ export interface RecoverClusterInput {
 
 /**
  * The server runs when this resolves: promoted, or paused at the target. RECOVERY_FAILED with the server's words, or the
- * error of the repository; the server is stopped then.
+ * error of the repository, which names the stretch of the log that is lost; the server is stopped then.
  */
 export async function recoverCluster(input: RecoverClusterInput): Promise<RecoveredState> {
   const { context, choice, place, server } = input;
@@ -190,7 +191,9 @@ export function librariesWithoutJobs(preload: string): string {
 function walSource(input: RecoverClusterInput): WalFileSource {
   const { choice, log } = input;
   const { cluster, segments, ownSegments, segmentBytes, way } = choice;
-  const usable = new Map([...way.leading, ...way.segments].map((segment) => [segment.name, segment]));
+  const ordered = [...way.leading, ...way.segments];
+  const behind = new Set(way.segments.slice(choice.stop.segmentsNeeded).map(({ name }) => name));
+  const usable = new Map(ordered.map((segment) => [segment.name, segment]));
   return {
     open: async (name, signal) => {
       for (const [timeline, file] of cluster.historyFiles) {
@@ -198,9 +201,12 @@ function walSource(input: RecoverClusterInput): WalFileSource {
       }
       if (isTaken(name, choice)) return once(placeholderHistory(choice));
       const segment = usable.get(name);
+      // Servers read ahead: behind the stop nothing is needed, and what is lost there must not be in the way.
+      if (segment !== undefined && behind.has(name) && !(await isWhole(segment, segments, signal))) return undefined;
       if (segment !== undefined && !ownSegments.has(name)) {
         const found = segments.get(name);
-        if (found !== undefined) return limited(found.open(signal), segment.bytes);
+        const named = found && namingLostLog(found.open(signal), { name, segments: ordered, stored: segments, signal });
+        if (named !== undefined) return limited(named, segment.bytes);
       }
       const [damaged] = log.unreadable;
       const isOfWay = segment === undefined && segmentPosition(name, segmentBytes) !== undefined;
