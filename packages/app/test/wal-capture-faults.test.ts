@@ -8,6 +8,7 @@ import { describe, expect, test } from 'vitest';
 import { CaptureStatus } from '../src/wal-capture/capture-status.ts';
 import { DatabaseCapture } from '../src/wal-capture/database-capture.ts';
 import { query, readArchive, shop } from './capture-fixture.ts';
+import { StreamWay } from '../src/wal-capture/stream-way.ts';
 import { runFixture } from './run-fixture.ts';
 
 const binaries = await findPostgresBinaries();
@@ -21,12 +22,12 @@ describe.skipIf(binDir === '')('capture', () => {
     let isReachable = false;
     const status = new CaptureStatus({ ...shop, slot: 'varve_full', clock: systemClock, onChange: () => {} });
     const { host, port, user, password } = server;
+    const location = async () => ({ host, port, user, password: new Secret(password), database: 'postgres' });
     await using _ = new DatabaseCapture({
       owner: shop,
-      slot: 'varve_full',
+      way: new StreamWay({ slot: 'varve_full', location, status }),
       folder: join(fixture.folder, 'spool'),
       status,
-      location: async () => ({ host, port, user, password: new Secret(password), database: 'postgres' }),
       repository: async () => {
         if (isReachable) return fixture.repository;
         throw new AppError('STORAGE_UNREACHABLE', 'The storage is away.', { retry: true });

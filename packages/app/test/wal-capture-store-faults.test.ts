@@ -23,6 +23,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CaptureStatus } from '../src/wal-capture/capture-status.ts';
 import { WalArchive } from '../src/wal-archive/wal-archive.ts';
 import { DatabaseCapture } from '../src/wal-capture/database-capture.ts';
+import { StreamWay } from '../src/wal-capture/stream-way.ts';
 import { query, readArchive, shop } from './capture-fixture.ts';
 import { keepLedger, ledgerSchema, type CommitLedger } from './commit-ledger.ts';
 import { temporaryFolder } from './engine-fixture.ts';
@@ -49,12 +50,12 @@ describe.skipIf(binDir === '')('a capture', () => {
   function capture(folder: string, slot: string, repository: () => Promise<Repository>) {
     const status = new CaptureStatus({ ...shop, slot, clock: systemClock, onChange: () => {} });
     const { host, port, user, password: secret } = server;
+    const location = async () => ({ host, port, user, password: new Secret(secret), database: 'postgres' });
     const running = new DatabaseCapture({
       owner: shop,
-      slot,
+      way: new StreamWay({ slot, location, status }),
       folder,
       status,
-      location: async () => ({ host, port, user, password: new Secret(secret), database: 'postgres' }),
       repository,
       commitMs: () => 300,
       commitRetryDelaysMs: [100],

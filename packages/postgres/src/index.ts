@@ -84,6 +84,22 @@ export {
   type CaptureObstacle,
 } from './replication/capture-readiness.ts';
 export { identifyWalSource, readTimelineHistory, type WalSource } from './replication/cluster.ts';
+export { archiveCommand, archiveSettings, isArchiveDirectory } from './archive-folder/archive-command.ts';
+export {
+  archiveObstacles,
+  isArchiverFailing,
+  readArchiveFacts,
+  type ArchiveFacts,
+} from './archive-folder/archive-facts.ts';
+export {
+  archiveFailure,
+  findArchived,
+  listArchive,
+  readArchivedHeader,
+  type ArchivedFile,
+} from './archive-folder/archive-files.ts';
+export { archiveDiverged, otherCluster } from './archive-folder/archive-errors.ts';
+export { takeArchivedWal, type ArchiveKeeper, type TakeArchivedOptions } from './archive-folder/take-archived.ts';
 export { receiveWal, type ReceiveWalOptions } from './replication/wal-receiver.ts';
 export type { GapReason, WalEvent as WalCaptureEvent, WalProgress } from './replication/wal-events.ts';
 export { WalSpool, type WalSpoolOptions } from './replication/spool/wal-spool.ts';
@@ -136,7 +152,13 @@ export {
   type VolumeBackupEnd,
   type VolumeBackupOptions,
 } from './volume-backup/volume-backup.ts';
-export { findBackupWal, proveBackupWal, type BackupWal, type WalFile } from './volume-backup/backup-wal.ts';
+export {
+  backupWalNames,
+  findBackupWal,
+  proveBackupWal,
+  type BackupWal,
+  type WalFile,
+} from './volume-backup/backup-wal.ts';
 export { readControlFile, type ControlFile } from './volume-backup/control-file.ts';
 export {
   initForkSuffix,
