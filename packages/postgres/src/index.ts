@@ -114,7 +114,7 @@ export { readPostmasterPid, type PostmasterPid } from './host-server/postmaster-
 export { largestSizes, recoverySettings } from './recovery/recovery-settings.ts';
 export { restoreCommand } from './recovery/fetch-script.ts';
 export { finishDataFolder, prepareDataFolder, settingIn, type FileOwner } from './recovery/prepare-data-folder.ts';
-export { WalExchange, type WalFileSource } from './recovery/wal-exchange.ts';
+export { WalExchange, type WalFileSource, type WrittenWalFile } from './recovery/wal-exchange.ts';
 export {
   mayBackUpVolume,
   startVolumeBackup,
