@@ -36,7 +36,14 @@ export {
 } from './logical/restore-database.ts';
 export { baseBackup, type BaseBackupOptions, type BaseBackupPart } from './base-backup/base-backup.ts';
 export { BackupProof } from './base-backup/backup-proof.ts';
-export { parseBackupManifest, type BackupManifest, type ManifestFile } from './base-backup/backup-manifest.ts';
+export {
+  parseBackupManifest,
+  replaceInManifest,
+  type BackupManifest,
+  type ManifestFile,
+  type ReplacedFile,
+} from './base-backup/backup-manifest.ts';
+export { rebuildFile, wholeBackupLabel, wholeName, type OlderFile } from './base-backup/rebuild-file.ts';
 export type { BackupTablespace } from './base-backup/backup-stream.ts';
 export {
   summarizeWal,
@@ -114,6 +121,13 @@ export { readPostmasterPid, type PostmasterPid } from './host-server/postmaster-
 export { largestSizes, recoverySettings } from './recovery/recovery-settings.ts';
 export { restoreCommand } from './recovery/fetch-script.ts';
 export { finishDataFolder, prepareDataFolder, settingIn, type FileOwner } from './recovery/prepare-data-folder.ts';
+export {
+  moveTablespaceLinks,
+  parseTablespaceMap,
+  placeTablespaces,
+  tablespacesFolder,
+  type MappedTablespace,
+} from './recovery/place-tablespaces.ts';
 export { WalExchange, type WalFileSource, type WrittenWalFile } from './recovery/wal-exchange.ts';
 export {
   mayBackUpVolume,

@@ -75,7 +75,9 @@ export type {
   ArchiveResult,
   CommitOptions,
   FinishOptions,
+  RewrittenFile,
   StartArchiveOptions,
+  StoredChunk,
 } from './archive/archive-options.ts';
 export type { LiveFiles } from './archive/live-files.ts';
 export { backupPaths, type BackupOutcome, type BackupPathsOptions } from './archive/backup-paths.ts';

@@ -14,6 +14,7 @@ import {
   type TimelineHistory,
 } from '@varve/postgres';
 import { listTree, readFileContent, type Repository, type Snapshot } from '@varve/repository';
+import { isLost } from '../repositories/is-lost.ts';
 import { appTag, readManifest } from '../snapshot/describe-snapshot.ts';
 import { WalArchive, type ArchivedSegment } from '../wal-archive/wal-archive.ts';
 
@@ -103,7 +104,7 @@ async function readBases({ repository, appId, component, signal }: ReadInput): P
       return { snapshot, manifest: await readManifest(repository, snapshot, { signal }) };
     } catch (error) {
       // A damaged snapshot is no base to begin with; a check tells of it.
-      if (isAppError(error, 'REPOSITORY_DAMAGED') || isAppError(error, 'PATH_NOT_FOUND')) return undefined;
+      if (isLost(error)) return undefined;
       throw error;
     }
   });

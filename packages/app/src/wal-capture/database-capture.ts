@@ -48,6 +48,8 @@ export interface DatabaseCaptureOptions {
 const second = 1000;
 const defaultRetryDelaysMs = [5 * second, 15 * second, 30 * second, 60 * second, 120 * second, 300 * second];
 const defaultCommitRetryDelaysMs = [second, 5 * second, 15 * second, 30 * second];
+/** After an outage the log is behind by as much as nobody has tried again. */
+const longestReconnectMs = 5 * second;
 const slotCheckMs = 60 * second;
 /** A last commit when the server stops may take so long. */
 const farewellMs = 10 * second;
@@ -142,6 +144,7 @@ export class DatabaseCapture implements AsyncDisposable {
           slot,
           createSlot: true,
           continueAfterGap: true,
+          maxDelayMs: longestReconnectMs,
           signal,
           onEvent: (event) => {
             if (event.kind === 'streaming') {

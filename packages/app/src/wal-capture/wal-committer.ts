@@ -2,7 +2,7 @@
 // Only what is in the repository counts: after a crash, or a failure of any kind, it looks there for where to go on. Segments leave
 // the spool when they are stored and no record that began in them is still incomplete.
 
-import { AppError, isAppError, throwIfAborted, type Clock, type Logger } from '@varve/base';
+import { AppError, throwIfAborted, type Clock, type Logger } from '@varve/base';
 import type { WalBlock } from '@varve/contract';
 import {
   formatLsn,
@@ -15,6 +15,7 @@ import {
 } from '@varve/postgres';
 import { readFileContent, type LockOwnerOptions, type Repository } from '@varve/repository';
 import { collectBytes } from '../components/collect-bytes.ts';
+import { isLost } from '../repositories/is-lost.ts';
 import { commitBlock } from '../wal-archive/commit-block.ts';
 import { WalArchive, type StoredBlock } from '../wal-archive/wal-archive.ts';
 import { historyPath, type WalOwner } from '../wal-archive/wal-block-files.ts';
@@ -98,7 +99,7 @@ export class WalCommitter {
     } catch (error) {
       this.#open = undefined;
       this.#archived = undefined;
-      if (isAppError(error, 'REPOSITORY_DAMAGED')) this.#isContentLost = true;
+      if (isLost(error)) this.#isContentLost = true;
       throw error;
     }
   }

@@ -517,6 +517,7 @@ export const en = {
   'warning.newer-data-lost': 'What changed since {time} is replaced',
   'warning.snapshot-partial': 'The snapshot is incomplete',
   'warning.component-missing': 'A part is missing: {subject}',
+  'warning.tablespaces': 'Tablespaces: {subject}',
   'warning.no-safety-snapshot': 'No safety snapshot: this restore cannot be undone',
   'warning.containers-missing': 'A container is missing: {subject}',
   'warning.other-version': 'Another version: {subject}',

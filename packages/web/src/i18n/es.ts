@@ -533,6 +533,7 @@ export const es: Messages = {
   'warning.newer-data-lost': 'Se sustituye lo que cambió desde el {time}',
   'warning.snapshot-partial': 'La instantánea está incompleta',
   'warning.component-missing': 'Falta una parte: {subject}',
+  'warning.tablespaces': 'Espacios de tablas: {subject}',
   'warning.no-safety-snapshot': 'Sin instantánea previa: esta restauración no se podrá deshacer',
   'warning.containers-missing': 'Falta un contenedor: {subject}',
   'warning.other-version': 'Otra versión: {subject}',

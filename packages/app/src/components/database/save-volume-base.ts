@@ -189,13 +189,19 @@ async function saveFiles(
     await session.addPath({
       source: folder.path,
       target: basePath(input),
-      excludes: leftOutOfBackup,
+      excludes: [...leftOutOfBackup, ...tablespacesWithin(folder)],
       openFolders: ['/', '/global'],
       pages,
       live,
     }),
   );
   return notices;
+}
+
+/** Tablespaces that a recovery has put into the data folder, as patterns: they are saved as tablespaces. */
+function tablespacesWithin({ path, tablespaces }: DataFolder): string[] {
+  const within = tablespaces.filter((tablespace) => tablespace.path.startsWith(`${path}/`));
+  return within.map((tablespace) => escapePattern(tablespace.path.slice(path.length)));
 }
 
 /** The files that a backup has and the data folder does not, or not in that state. */
