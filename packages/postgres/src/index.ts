@@ -144,7 +144,7 @@ export {
   tablespacesFolder,
   type MappedTablespace,
 } from './recovery/place-tablespaces.ts';
-export { WalExchange, type WalFileSource } from './recovery/wal-exchange.ts';
+export { WalExchange, type WalFileSource, type WrittenWalFile } from './recovery/wal-exchange.ts';
 export {
   mayBackUpVolume,
   startVolumeBackup,

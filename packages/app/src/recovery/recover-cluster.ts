@@ -1,7 +1,7 @@
 // Makes a running server of a base backup and the log, stopped exactly where the plan says. Everything is in one folder of
 // its own; nothing else is touched. When it fails, the server is stopped, and the caller removes the folder.
 
-import { chmod, chown, lchown, mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, lchown, mkdir, readFile, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 import { AppError, isAppError, throwIfAborted, type OnProgress } from '@varve/base';
 import {
@@ -17,13 +17,15 @@ import {
   tablespacesFolder,
   WalExchange,
   type WalFileSource,
+  type WrittenWalFile,
 } from '@varve/postgres';
-import { restoreTree, type Repository } from '@varve/repository';
+import { FileFetcher, restoreTree, type Repository } from '@varve/repository';
 import type { SavedTablespace } from '../components/database/saved-tablespaces.ts';
+import { isLost } from '../repositories/is-lost.ts';
 import type { RunContext } from '../use-case.ts';
 import type { RecoveryChoice } from './choose-recovery.ts';
 import { followRecovery, type RecoveredState } from './follow-recovery.ts';
-import { isWhole, namingLostLog } from './lost-log.ts';
+import { isWhole, nameLostLog } from './lost-log.ts';
 import { parameterSizes, segmentPosition, type RecoveryLog } from './recovery-log.ts';
 import { placeNames, socketPort, type RecoveryPlace, type RecoveryServer } from './recovery-server.ts';
 
@@ -68,10 +70,12 @@ export async function recoverCluster(input: RecoverClusterInput): Promise<Recove
       bytesTotal: sequence.length * choice.segmentBytes,
     });
   report(0);
+  // Before the exchange, so that it ends after it: nobody fetches any more then.
+  await using fetcher = await FileFetcher.open(input.repository, { signal: context.signal });
   await using exchange = await WalExchange.start({
     folder: join(place.here, placeNames.exchange),
     sequence,
-    source: walSource(input),
+    source: walSource(input, fetcher),
     segmentBytes: choice.segmentBytes,
     owner: place.owner,
     onTaken: report,
@@ -188,7 +192,7 @@ export function librariesWithoutJobs(preload: string): string {
 }
 
 /** Segments and history files from the repository. What is not there is absent only when everything could be read. */
-function walSource(input: RecoverClusterInput): WalFileSource {
+function walSource(input: RecoverClusterInput, fetcher: FileFetcher): WalFileSource {
   const { choice, log } = input;
   const { cluster, segments, ownSegments, segmentBytes, way } = choice;
   const ordered = [...way.leading, ...way.segments];
@@ -205,8 +209,12 @@ function walSource(input: RecoverClusterInput): WalFileSource {
       if (segment !== undefined && behind.has(name) && !(await isWhole(segment, segments, signal))) return undefined;
       if (segment !== undefined && !ownSegments.has(name)) {
         const found = segments.get(name);
-        const named = found && namingLostLog(found.open(signal), { name, segments: ordered, stored: segments, signal });
-        if (named !== undefined) return limited(named, segment.bytes);
+        if (found !== undefined) {
+          const naming = { segments: ordered, stored: segments, failed: new Set([name]), signal };
+          return segmentFile(fetcher, { ...found.place, bytes: segment.bytes, signal }, (error) =>
+            nameLostLog(error, naming),
+          );
+        }
       }
       const [damaged] = log.unreadable;
       const isOfWay = segment === undefined && segmentPosition(name, segmentBytes) !== undefined;
@@ -240,15 +248,33 @@ async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes;
 }
 
-async function* limited(source: AsyncIterable<Uint8Array>, bytes: number): AsyncGenerator<Uint8Array> {
-  let left = bytes;
-  for await (const piece of source) {
-    if (left <= 0) return;
-    yield piece.length <= left ? piece : piece.subarray(0, left);
-    left -= piece.length;
-  }
-  if (left > 0)
-    throw new AppError('REPOSITORY_DAMAGED', `A segment of the log is ${left} bytes shorter than it should be.`);
+interface SegmentFile {
+  readonly treeId: string;
+  readonly path: string;
+  /** As many as are of this history. */
+  readonly bytes: number;
+  readonly signal: AbortSignal;
+}
+
+/** What is lost of it is told by what `named` makes of the error. */
+function segmentFile(
+  fetcher: FileFetcher,
+  { treeId, path, bytes, signal }: SegmentFile,
+  named: (error: AppError) => Promise<AppError>,
+): WrittenWalFile {
+  return {
+    writeTo: async (target) => {
+      const stored = await fetcher.fetch({ treeId, path, target, signal }).catch(async (error: unknown) => {
+        throw isLost(error) ? await named(error) : error;
+      });
+      if (stored < bytes)
+        throw new AppError(
+          'REPOSITORY_DAMAGED',
+          `A segment of the log is ${bytes - stored} bytes shorter than it should be.`,
+        );
+      if (stored > bytes) await truncate(target, bytes);
+    },
+  };
 }
 
 /** Whether a path is there. */

@@ -33,6 +33,8 @@ export interface BaseBackup {
 /** A segment and where its bytes are. */
 export interface LogSegment extends AvailableSegment {
   readonly open: (signal?: AbortSignal) => AsyncIterable<Uint8Array>;
+  /** The file in the repository. */
+  readonly place: { readonly treeId: string; readonly path: string };
 }
 
 /** What is known of one cluster: a database that was made anew, or upgraded, is another one. */
@@ -146,6 +148,7 @@ async function readCluster(input: ReadInput, { archive, bases, systemId }: Clust
     segments.set(archived.name, {
       ...segmentOf(archived, facts.get(`${archived.name} ${archived.bytes}`)),
       open: (signal) => archive.read(archived, signal),
+      place: archive.place(archived),
     });
   }
   const historyFiles = new Map<number, Buffer>();
@@ -209,6 +212,7 @@ export async function segmentsOfBase(
         bytes: node.size ?? 0,
         facts: undefined,
         open: (reading) => readFileContent(repository, { treeId: base.snapshot.tree, path, signal: reading }),
+        place: { treeId: base.snapshot.tree, path },
       });
     }
   } catch (error) {

@@ -97,8 +97,12 @@ export class WalArchive {
 
   /** The bytes of a segment, as many as are here. REPOSITORY_DAMAGED when a part of them is lost. */
   read(segment: ArchivedSegment, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
-    const path = segmentPath(segment.name, segment.isComplete);
-    return readFileContent(this.#repository, { treeId: segment.stored.snapshot.tree, path, signal });
+    return readFileContent(this.#repository, { ...this.place(segment), signal });
+  }
+
+  /** Where the bytes of a segment are in the repository. */
+  place(segment: ArchivedSegment): { readonly treeId: string; readonly path: string } {
+    return { treeId: segment.stored.snapshot.tree, path: segmentPath(segment.name, segment.isComplete) };
   }
 
   /** A timeline's history file; undefined when no block of the cluster has it. */
