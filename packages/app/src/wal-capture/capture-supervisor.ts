@@ -12,6 +12,7 @@ import type { RepositoryPool } from '../repositories/repository-pool.ts';
 import type { SecretStore } from '../secrets/secret-store.ts';
 import { varveVersion } from '../version.ts';
 import { BaseBackupHealer } from './base-backup-healer.ts';
+import { broughtBackAt, type BroughtBackSources } from './brought-back.ts';
 import { captureLocation } from './capture-location.ts';
 import { CaptureStatus } from './capture-status.ts';
 import type { CaptureStore } from './capture-store.ts';
@@ -20,7 +21,7 @@ import { DatabaseCapture } from './database-capture.ts';
 import { SlotKeeper } from './slot-keeper.ts';
 import { slotNameOf } from './slot-name.ts';
 
-export interface CaptureSupervisorOptions {
+export interface CaptureSupervisorOptions extends BroughtBackSources {
   readonly apps: AppStore;
   readonly snapshots: SnapshotStore;
   readonly startSnapshot: (appId: string) => Promise<unknown>;
@@ -122,6 +123,7 @@ export class CaptureSupervisor implements AsyncDisposable {
       folder: join(folder, owner.appId, owner.component),
       status,
       location: captureLocation({ ...wanted, secrets, docker: () => docker.get(), signal: stop.signal }),
+      broughtBackAt: (since) => broughtBackAt(this.#options, { ...owner, since }),
       repository: () => pool.get(wanted.app.repositoryId),
       commitMs: () => (this.#running.get(key)?.wanted ?? wanted).app.policy.pointInTime.commitSeconds * 1000,
       hostName,
