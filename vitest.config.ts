@@ -10,7 +10,7 @@ export default defineConfig({
     // Processes, not threads: tests change uid, spawn servers and start worker threads of their own.
     pool: 'forks',
     // More than processors: tests mostly wait for containers, servers and browsers.
-    maxWorkers: 4,
+    maxWorkers: 5,
     sequence: { sequencer: LongestFirst },
     testTimeout: 120_000,
     hookTimeout: 180_000,

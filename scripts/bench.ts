@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util';
 import { medianOf, type Figures } from './bench/measure.ts';
 import { makeMixedTree } from './bench/mixed-tree.ts';
 import { postgresRows } from './bench/postgres-rows.ts';
-import { replaceSection, tableOf, tableOfPeers, type RowResult } from './bench/report.ts';
+import { keepOtherRows, replaceSection, sectionOf, tableOf, tableOfPeers, type RowResult } from './bench/report.ts';
 import { repositoryRows, type Row } from './bench/repository-rows.ts';
 import { buildCli } from './build-cli.ts';
 
@@ -25,7 +25,7 @@ const usage = `npm run bench [-- options]
   --postgres DIR   folder of the programs of a PostgreSQL server with pgbench (the newest of /usr/lib/postgresql)
   --folder DIR     where files and repositories go, about 15 GB (/var/tmp/varve-bench)
   --only TEXT      rows whose name has this text; earlier rows must have run in the same folder
-  --write          put the tables into docs/benchmarks.md`;
+  --write          put the tables into docs/benchmarks.md; rows that did not run stay, with the run that they are of`;
 
 const { values: options } = parseArgs({
   options: {
@@ -95,7 +95,10 @@ async function measurePostgres(): Promise<void> {
 
 function report(section: string, table: string): void {
   console.log(`\n${table}`);
-  if (options.write) replaceSection(join(root, 'docs/benchmarks.md'), section, table);
+  if (!options.write) return;
+  const page = join(root, 'docs/benchmarks.md');
+  const content = options.only === '' ? table : keepOtherRows(sectionOf(page, section), table);
+  replaceSection(page, section, content);
 }
 
 function newestPostgres(): string | undefined {
@@ -131,5 +134,5 @@ async function runRow(row: Row, runs: number): Promise<RowResult> {
 function machineLine(data: string, peers: string): string {
   const [cpu] = cpus();
   const day = new Date().toISOString().slice(0, 10);
-  return `${day}, ${data}, ${cpus().length} × ${cpu?.model.trim() ?? 'unknown processor'}, Node ${process.version}, medians of ${options.runs} alternating runs; command: \`npm run bench -- ${peers} --scale ${options.scale} --write\`.`;
+  return `${day}, ${data}, ${cpus().length} × ${cpu?.model.trim() ?? 'unknown processor'}, Node ${process.version}, medians of ${options.runs} alternating runs; command: \`npm run bench -- ${peers} --scale ${options.scale}${options.only === '' ? '' : ` --only "${options.only}"`} --write\`.`;
 }

@@ -11,7 +11,12 @@ const longForms: Readonly<Record<string, string>> = {
   VARVE_SEQUENCES: '50',
   VARVE_ROUNDS: '50',
   VARVE_TEST_KILLS: '200',
+  VARVE_TEST_SERVER_KILLS: '50',
+  VARVE_TEST_DISASTERS: '10',
+  VARVE_TEST_CUTS: '100',
+  VARVE_TEST_AWAY: '600',
   VARVE_TEST_TARGETS: '20',
+  VARVE_TEST_CHAIN: '20',
 };
 
 const tests = fileURLToPath(new URL('test.ts', import.meta.url));

@@ -45,6 +45,51 @@ function figures({ wallSeconds, cpuSeconds, peakMegabytes }: Figures): string {
   return `${wallSeconds.toFixed(2)} s, CPU ${cpuSeconds.toFixed(1)} s, ${peakMegabytes.toFixed(0)} MB`;
 }
 
+const earlierRun = /^Of an earlier run \((?<names>.*)\): (?<line>.*)$/;
+
+/**
+ * The section that `fresh` (a line about the run, an empty one, a table) makes of `old`: rows that did not run stay in their places,
+ * and lines below the table say of which run they are. Throws when the tables have other columns, so other peers.
+ */
+export function keepOtherRows(old: string, fresh: string): string {
+  const [before, now] = [partsOf(old), partsOf(fresh)];
+  const kept = [...before.rows.keys()].filter((name) => !now.rows.has(name));
+  if (kept.length === 0) return fresh;
+  if (before.head !== now.head) throw new Error(`The page has a table with other columns: ${before.head}`);
+  const names = [...before.rows.keys(), ...[...now.rows.keys()].filter((name) => !before.rows.has(name))];
+  const rows = names.map((name) => now.rows.get(name) ?? before.rows.get(name) ?? '');
+  const older = new Set(before.earlier.flatMap((run) => run.names));
+  const runs = [...before.earlier, { names: kept.filter((name) => !older.has(name)), line: before.line }];
+  const notes = runs.flatMap(({ names: all, line }) => {
+    const left = all.filter((name) => kept.includes(name));
+    return left.length === 0 ? [] : ['', `Of an earlier run (${left.join('; ')}): ${line}`];
+  });
+  return [now.line, '', now.head, now.rule, ...rows, ...notes].join('\n');
+}
+
+function partsOf(section: string) {
+  const lines = section.trim().split('\n');
+  const [head = '', rule = '', ...rows] = lines.filter((line) => line.startsWith('|'));
+  const earlier = lines.flatMap((text) => {
+    const { names, line } = earlierRun.exec(text)?.groups ?? {};
+    return names === undefined || line === undefined ? [] : [{ names: names.split('; '), line }];
+  });
+  return {
+    line: lines[0] ?? '',
+    head,
+    rule,
+    earlier,
+    rows: new Map(rows.map((row) => [(row.split(' | ')[0] ?? '').slice(2), row])),
+  };
+}
+
+/** What is between `<!-- NAME -->` and `<!-- /NAME -->` of a page. */
+export function sectionOf(page: string, name: string): string {
+  const text = readFileSync(page, 'utf8');
+  const begin = `<!-- ${name} -->`;
+  return text.slice(text.indexOf(begin) + begin.length, text.indexOf(`<!-- /${name} -->`));
+}
+
 /** Replaces what is between `<!-- NAME -->` and `<!-- /NAME -->` of a page. */
 export function replaceSection(page: string, name: string, content: string): void {
   const [begin, end] = [`<!-- ${name} -->`, `<!-- /${name} -->`];

@@ -19,6 +19,7 @@ const requirements: readonly Requirement[] = [
   { what: 'Docker Compose', packages: ['docker-compose'], isThere: hasCompose },
   { what: 'debootstrap', packages: ['debootstrap'], isThere: () => onPath('debootstrap') },
   { what: 'rclone', packages: ['rclone'], isThere: () => onPath('rclone') },
+  { what: 'BusyBox', packages: ['busybox'], isThere: () => existsSync('/bin/busybox') },
   { what: 'OpenSSH server', packages: ['openssh-server'], isThere: () => existsSync('/usr/sbin/sshd') },
   {
     what: 'OpenStack Swift',

@@ -40,7 +40,9 @@ import type {
   TimelineQuery,
   VarveEvent,
   VerifyRequest,
+  WalArchive,
   WalCapture,
+  WalSettings,
 } from '@varve/contract';
 
 export interface TestStorage {
@@ -156,14 +158,26 @@ export interface Varve extends AsyncDisposable {
   /** How the capture of write-ahead log stands, one for each database that has it on; of all apps when none is named. APP_NOT_FOUND. */
   listWalCaptures(appId?: string): Promise<WalCapture[]>;
   /**
-   * Turns the capture of a database's log on or off, of all databases of the app when none is named. Off drops the slot, now or when
-   * its server answers. APP_NOT_FOUND; APP_INVALID when there is no such database or its server cannot be captured; DATABASE_… when it
-   * cannot be asked.
+   * Turns the capture of a database's log on or off, of all databases of the app when none is named: streamed, or through a folder
+   * that its archive_command fills. Off drops the slot, now or when its server answers. APP_NOT_FOUND; APP_INVALID when there is no
+   * such database or its server cannot be captured; DATABASE_… when it cannot be asked.
    */
   setWalCapture(
     appId: string,
-    change: { readonly enabled: boolean; readonly component?: string | undefined },
+    change: {
+      readonly enabled: boolean;
+      readonly component?: string | undefined;
+      readonly archive?: WalArchive | undefined;
+    },
   ): Promise<App>;
+  /**
+   * What a server needs so that its log comes into a folder, and what of it is missing now; changes nothing. The folder that is set
+   * when none is given. APP_NOT_FOUND; APP_INVALID when it is not clear which database or folder is meant.
+   */
+  walSettings(
+    appId: string,
+    options?: { readonly component?: string | undefined; readonly archive?: WalArchive | undefined },
+  ): Promise<WalSettings>;
   /** A folder of a snapshot, folders first. PATH_NOT_FOUND; the errors of `getSnapshot`. */
   listSnapshotFolder(appId: string, name: string, request?: FolderRequest): Promise<SnapshotFolder>;
   /** A file, or a folder as an archive. PATH_NOT_FOUND, REPOSITORY_LOCKED; the errors of `getSnapshot`. */

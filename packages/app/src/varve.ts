@@ -42,7 +42,7 @@ import { varveVersion } from './version.ts';
 import { capturedDatabases } from './wal-capture/captured-databases.ts';
 import { refuseUncapturable } from './wal-capture/refuse-uncapturable.ts';
 import { SlotKeeper } from './wal-capture/slot-keeper.ts';
-import { turnCapture } from './wal-capture/turn-capture.ts';
+import { appWalSettings, turnCapture } from './wal-capture/turn-capture.ts';
 
 const defaultJobLimit = 50;
 const maxJobLimit = 500;
@@ -240,9 +240,11 @@ class OpenVarve implements Varve {
 
   setWalCapture: Varve['setWalCapture'] = async (appId, change) => {
     const app = await turnCapture(this.#parts, appId, change);
-    if (!change.enabled) await this.#dropSlots();
+    if (!change.enabled || change.archive !== undefined) await this.#dropSlots();
     return app;
   };
+
+  walSettings: Varve['walSettings'] = (appId, options = {}) => appWalSettings(this.#parts, appId, options);
 
   async listWalCaptures(appId?: string) {
     const { apps, listCaptures } = this.#parts;

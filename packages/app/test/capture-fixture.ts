@@ -87,15 +87,22 @@ export interface ArchivedLog {
   readonly ends: ReadonlyMap<number, Lsn>;
 }
 
-/** Reads all log of a cluster back from the repository; holes are found because a reader does not go on behind them. */
-export async function readArchive(repository: Repository, systemId?: string): Promise<ArchivedLog> {
+/**
+ * Reads the log of the newest cluster back from the repository, all of it or from a segment on; holes are found because a reader does
+ * not go on behind them.
+ */
+export async function readArchive(
+  repository: Repository,
+  { from = '' }: { readonly from?: string } = {},
+): Promise<ArchivedLog> {
   const archive = await WalArchive.open(repository, shop);
-  const wanted = systemId ?? archive.blocks.at(-1)?.block.systemId ?? '';
+  const wanted = archive.blocks.at(-1)?.block.systemId ?? '';
   const commits = new Map<number, Lsn>();
   const ends = new Map<number, Lsn>();
   let reader: WalReader | undefined;
   let timeline = 0;
-  for (const segment of [...archive.segments(wanted).values()].sort((a, b) => (a.name < b.name ? -1 : 1))) {
+  const segments = [...archive.segments(wanted).values()].filter(({ name }) => name >= from);
+  for (const segment of segments.sort((a, b) => (a.name < b.name ? -1 : 1))) {
     const { segmentBytes } = segment.stored.block;
     const start = startOf(segment.name, segmentBytes);
     const { gap, startLsn } = segment.stored.block;

@@ -1,14 +1,17 @@
 // What doctor says about databases: the way to them, and whether their WAL can be captured.
 
 import { randomBytes } from 'node:crypto';
+import { chmod, mkdir, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Secret } from '@varve/base';
 import type { App, DatabaseComponent, DoctorCheck } from '@varve/contract';
 import { appLabel, connectDocker } from '@varve/docker';
-import { captureObstacles, connectPostgres, type CaptureFacts } from '@varve/postgres';
+import { archiveCommand, captureObstacles, connectPostgres, type CaptureFacts } from '@varve/postgres';
 import { dockerLab, findPostgresMajors, startPostgres, suiteName, type PostgresServer } from '@varve/testing';
 import { afterAll, describe, expect, test, vi } from 'vitest';
 import { databaseChecks } from '../src/doctor/database-checks.ts';
 import type { Installation } from '../src/installation.ts';
+import { temporaryFolder } from './engine-fixture.ts';
 
 const lab = await dockerLab();
 afterAll(() => lab[Symbol.asyncDispose]());
@@ -57,6 +60,13 @@ describe.skipIf(newest === undefined)('a server of this host', () => {
       state: 'warning',
       message: expect.stringContaining('max_slot_wal_keep_size is unlimited'),
       hint: expect.stringContaining('ALTER SYSTEM SET max_slot_wal_keep_size'),
+    });
+    const archived = { ...component, wal: true, walArchive: { directory: '/var/lib/wal archive' } };
+    expect((await checksOf(host, archived, server.url))[1]).toMatchObject({
+      name: 'app:shop:db:capture',
+      state: 'failed',
+      message: expect.stringMatching(/does not come.*archive_mode is off; The archive folder cannot be used/),
+      hint: expect.stringMatching(/archive_mode = on and archive_command = .*restart the server/),
     });
     await run(server, "alter system set max_slot_wal_keep_size = '2GB'");
     await run(server, 'select pg_reload_conf()');
@@ -113,6 +123,16 @@ describe.skipIf(!lab.available)(suiteName('a server in a container', lab), () =>
   test('is told with the way that works and why the others do not', async () => {
     const project = `doctor-${randomBytes(4).toString('hex')}`;
     const labels = ['--name', project, '--label', `${appLabel}=${project}`];
+    await using folder = await temporaryFolder();
+    const archive = join(folder.path, 'archive');
+    await mkdir(archive);
+    await chmod(folder.path, 0o755);
+    await chmod(archive, 0o777);
+    const archiving = [
+      'archive_mode=on',
+      `archive_command=${archiveCommand('/wal-archive/archive')}`,
+      'archive_timeout=60',
+    ];
     await lab.docker(
       'run',
       '-d',
@@ -121,9 +141,13 @@ describe.skipIf(!lab.available)(suiteName('a server in a container', lab), () =>
       'none',
       '--tmpfs',
       dataFolder,
+      '-v',
+      `${folder.path}:/wal-archive`,
       '-e',
       'POSTGRES_PASSWORD=secret',
       lab.image,
+      'postgres',
+      ...archiving.flatMap((setting) => ['-c', setting]),
     );
     try {
       await vi.waitFor(() => lab.docker('exec', project, 'pg_isready', '-q'), 30_000);
@@ -139,6 +163,20 @@ describe.skipIf(!lab.available)(suiteName('a server in a container', lab), () =>
       expect(way?.message).toMatch(/over the Docker network: the container has no address of its own/);
       expect(way?.message).toMatch(/published port: port 5432 is not published/);
       expect(capture).toMatchObject({ state: 'warning', message: expect.stringContaining('unlimited') });
+
+      // Its own archive_command, in its own image, into a mount that is found by the path that the server sees.
+      const checkArchive = async (directory: string) =>
+        (await checksOf({ origin }, { ...inContainer, wal: true, walArchive: { directory } }))[2];
+      expect(await checkArchive('/elsewhere')).toMatchObject({
+        state: 'failed',
+        message: expect.stringMatching(/No mount of the container .* holds \/elsewhere/),
+      });
+      await lab.docker('exec', project, 'psql', '-U', 'postgres', '-c', 'select txid_current(), pg_switch_wal()');
+      await vi.waitFor(async () => expect(await readdir(archive)).toContain('000000010000000000000001'), 30_000);
+      expect(await checkArchive('/wal-archive/archive')).toMatchObject({
+        state: 'ok',
+        message: expect.stringContaining(`through ${archive}, at most about 60 s late`),
+      });
     } finally {
       await lab.docker('rm', '-f', '-v', project);
     }

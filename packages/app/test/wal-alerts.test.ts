@@ -15,6 +15,7 @@ function capture(change: Partial<WalCapture> = {}): WalCapture {
   return {
     appId: 'shop',
     component: 'db',
+    way: 'stream',
     slot: 'varve_x',
     state: 'streaming',
     since: minutesAgo(600),
@@ -30,6 +31,7 @@ function capture(change: Partial<WalCapture> = {}): WalCapture {
     spoolBytes: 0,
     spoolLimitBytes: 0,
     slotFacts: null,
+    archive: null,
     gap: null,
     hasBaseBackup: true,
     updatedAt: minutesAgo(0),
@@ -45,6 +47,24 @@ const slotFacts = (change: Partial<NonNullable<WalCapture['slotFacts']>>): NonNu
   keepLimitBytes: null,
   ...change,
 });
+const archive = (change: Partial<NonNullable<WalCapture['archive']>> = {}): NonNullable<WalCapture['archive']> => ({
+  directory: '/wal-archive',
+  readFrom: '/srv/wal-archive',
+  waitingFiles: 0,
+  waitingBytes: 0,
+  freeBytes: 50 * gibibyte,
+  totalBytes: 100 * gibibyte,
+  server: {
+    checkedAt: minutesAgo(0),
+    mode: 'on',
+    hasCommand: true,
+    timeoutSeconds: 1800,
+    lastArchivedAt: minutesAgo(1),
+    lastFailedAt: null,
+    isFailing: false,
+  },
+  ...change,
+});
 const gap: WalCapture['gap'] = { reason: 'wal-removed', detectedAt: minutesAgo(30), message: 'It was removed.' };
 const problem = { code: 'DATABASE_AUTH_FAILED', message: 'Wrong password.', hint: null };
 const codes = (change: Partial<WalCapture>): string[] =>
@@ -54,6 +74,9 @@ test.each<[string, Partial<WalCapture>, string[]]>([
   ['nothing is wrong', {}, []],
   ['it stopped a moment ago', { state: 'stopped', since: minutesAgo(0.5), problem }, []],
   ['it is stopped', { state: 'stopped', since: minutesAgo(2), problem, completeAt: minutesAgo(60) }, ['wal-stopped']],
+  ['archive_timeout allows more', { archive: archive(), completeAt: minutesAgo(40) }, []],
+  ['it is later than archive_timeout allows', { archive: archive(), completeAt: minutesAgo(46) }, ['wal-lag']],
+  ['the archive folder is nearly full', { archive: archive({ freeBytes: gibibyte }) }, ['wal-slot']],
   ['the server restarts', { state: 'reconnecting', since: minutesAgo(4) }, []],
   ['the server is away', { state: 'reconnecting', since: minutesAgo(6) }, ['wal-stopped']],
   ['the spool is full', { state: 'blocked', since: minutesAgo(2) }, ['wal-stopped']],

@@ -116,7 +116,7 @@ describe.skipIf(binDir === '')('capture', () => {
       await addCapturedApp(varve, server);
       await note(server, 'before');
       await reachCommit(varve, server);
-      slot = (await captureOf(varve)).slot;
+      slot = (await captureOf(varve)).slot ?? '';
     }
     await expect
       .poll(() => query(server, `select active from pg_replication_slots where slot_name = '${slot}'`))

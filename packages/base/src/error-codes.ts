@@ -68,6 +68,7 @@ export const errorCodes = {
   WAL_POINT_EXISTS: { exit: 2, http: 409 },
   WAL_INVALID: { exit: 6, http: 422 },
   WAL_SPOOL_FAILED: { exit: 8, http: 500 },
+  WAL_ARCHIVE_FAILED: { exit: 8, http: 409 },
 
   CODE_FAILED: { exit: 1, http: 502 },
   COMMAND_FAILED: { exit: 1, http: 502 },

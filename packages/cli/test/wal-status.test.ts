@@ -1,15 +1,18 @@
 // How captures are shown.
 
-import type { WalCapture } from '@varve/contract';
+import type { WalCapture, WalSettings } from '@varve/contract';
 import { expect, test } from 'vitest';
 import { installationOfSlot } from '../src/output/wal-events.ts';
+import { archiveFromOptions } from '../src/options/archive-options.ts';
 import { walCaptureLines } from '../src/output/wal-captures.ts';
+import { leftFolderLines, walSettingsLines } from '../src/output/wal-settings.ts';
 
 const now = new Date('2026-11-25T12:00:00Z');
 
 const capture: WalCapture = {
   appId: 'shop',
   component: 'db',
+  way: 'stream',
   slot: 'varve_x',
   state: 'streaming',
   since: '2026-11-25T11:00:00Z',
@@ -31,6 +34,7 @@ const capture: WalCapture = {
     safeBytes: 1e9,
     keepLimitBytes: 2e9,
   },
+  archive: null,
   gap: null,
   hasBaseBackup: true,
   updatedAt: '2026-11-25T11:59:59Z',
@@ -42,6 +46,67 @@ test('a healthy capture is one line of a table', () => {
   expect(lines[1]).toMatch(
     /^shop\/db +streaming +3 minutes ago +0\/2F00000 +0\/2FFFFF0 +0\/3000000 +1\.0+ KiB +16\.0+ MiB$/,
   );
+});
+
+test('log that comes through a folder tells the folder, the promised lag and a disk that fills up', () => {
+  const server = {
+    checkedAt: '2026-11-25T11:59:00Z',
+    mode: 'on' as const,
+    hasCommand: true,
+    timeoutSeconds: 60,
+    lastArchivedAt: '2026-11-25T11:58:00Z',
+    lastFailedAt: null,
+    isFailing: false,
+  };
+  const archive = {
+    directory: '/wal-archive',
+    readFrom: '/srv/wal',
+    waitingFiles: 2,
+    waitingBytes: 32 * 1024 * 1024,
+    freeBytes: 1e9,
+    totalBytes: 1e11,
+    server,
+  };
+  const archived: WalCapture = { ...capture, way: 'archive', slot: null, slotFacts: null, archive };
+  const lines = walCaptureLines([archived], now);
+  expect(lines[1]).toMatch(/^shop\/db +streaming \(archive\) .* 32\.0+ MiB$/);
+  expect(lines.slice(2)).toEqual([
+    'shop/db: log comes by archive_command through /wal-archive, here /srv/wal; at most about 60 s behind (archive_timeout)',
+    expect.stringMatching(/^shop\/db: only 9\d\d\.?\d* MiB are free there: when it is full/),
+  ]);
+  const without = { ...archive, readFrom: null, freeBytes: null, server: { ...server, timeoutSeconds: 0 } };
+  expect(walCaptureLines([{ ...archived, archive: without }], now).slice(2)).toEqual([
+    'shop/db: log comes by archive_command through /wal-archive; archive_timeout is 0: log of a quiet database leaves the server only when a segment is full',
+  ]);
+});
+
+test('the settings of a server are lines to copy, then what is missing', () => {
+  const settings: WalSettings = {
+    component: 'db',
+    directory: '/wal-archive',
+    lines: ['archive_mode = on', 'archive_timeout = 60'],
+    needsRestart: true,
+    obstacles: [{ severity: 'blocks', message: 'archive_mode is off', hint: 'Turn it on.' }],
+  };
+  const lines = walSettingsLines('shop', settings);
+  expect(lines).toContain('  archive_mode = on');
+  expect(lines.join('\n')).toContain('restart the server');
+  expect(lines.at(-1)).toBe('missing: archive_mode is off. Turn it on.');
+  const ready = walSettingsLines('shop', { ...settings, needsRestart: false, obstacles: [] });
+  expect(ready.join('\n')).toContain('no restart is needed');
+  expect(ready.at(-1)).toBe('The server has all of this.');
+  expect(leftFolderLines([])).toEqual([]);
+  expect(leftFolderLines(['/wal-archive'])[0]).toMatch(/still copies log into \/wal-archive.*archive_mode = off/);
+});
+
+test('a folder to read from needs the one that the server sees', async () => {
+  await expect(archiveFromOptions({ archiveReadFrom: '/srv/wal' })).rejects.toMatchObject({ code: 'USAGE_INVALID' });
+  await expect(archiveFromOptions({ archiveDirectory: '/with "quotes"' })).rejects.toMatchObject({
+    code: 'USAGE_INVALID',
+    message: expect.stringContaining('archive_command'),
+  });
+  expect(await archiveFromOptions({})).toBeUndefined();
+  expect(await archiveFromOptions({ archiveDirectory: '/wal' })).toEqual({ directory: '/wal' });
 });
 
 test('what is wrong, and what could become so, stands below it', () => {

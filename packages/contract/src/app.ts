@@ -37,6 +37,20 @@ export const baseRateSchema = z.number().int().min(32).max(1_048_576);
 
 export const databaseReadThroughSchema = z.enum(['auto', 'volume', 'stream']).meta({ id: 'DatabaseReadThrough' });
 
+/** The folder into which a server's own archive_command copies its log. */
+export const walArchiveSchema = z
+  .strictObject({
+    /** As the server sees it, in its container or on its host. */
+    directory: absolutePathSchema.regex(
+      /^[^"'`$\\%\n\r\0]*$/,
+      'the path stands in archive_command: it may have no quotes, $, %, backslashes or line breaks',
+    ),
+    /** The same folder as Varve sees it; absent: found through the mounts of the container, or the same path. */
+    readFrom: absolutePathSchema.optional(),
+  })
+  .meta({ id: 'WalArchive' });
+export type WalArchive = z.infer<typeof walArchiveSchema>;
+
 /** A PostgreSQL cluster. */
 export const databaseComponentSchema = z
   .strictObject({
@@ -68,6 +82,8 @@ export const databaseComponentSchema = z
     excludes: z.array(z.string().min(1).max(63)).max(1000).default([]),
     /** Whether the server captures the write-ahead log of it, so that it can be brought back to any second. */
     wal: z.boolean().optional(),
+    /** With `wal`: the log is taken from a folder that archive_command fills, not streamed. */
+    walArchive: walArchiveSchema.optional(),
   })
   .meta({ id: 'DatabaseComponent' });
 export type DatabaseComponent = z.infer<typeof databaseComponentSchema>;

@@ -22,6 +22,7 @@ export {
   appOverviewSchema,
   discoveredAppSchema,
   newAppSchema,
+  walArchiveSchema,
   type VolumeComponent,
   type DatabaseChange,
   type DatabaseComponent,
@@ -35,6 +36,7 @@ export {
   type DiscoveredApp,
   type NewApp,
   type NewAppInput,
+  type WalArchive,
 } from './app.ts';
 export {
   snapshotKindSchema,
@@ -56,7 +58,7 @@ export {
   type WalBlock,
   type WalSegmentFacts,
 } from './wal-block.ts';
-export { walCaptureSchema, type WalCapture } from './wal-capture.ts';
+export { walCaptureSchema, walSettingsSchema, type WalCapture, type WalSettings } from './wal-capture.ts';
 export {
   timelineBranchKindSchema,
   recoverableRangeSchema,

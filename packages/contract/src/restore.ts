@@ -62,6 +62,7 @@ export const restorePlanSchema = z
           'containers-missing',
           'other-version',
           'low-space',
+          'tablespaces',
         ]),
         subject: z.string(),
         message: z.string(),

@@ -12,7 +12,7 @@ export const lsnSchema = z
 
 /** Why WAL is missing before a block. */
 export const walGapReasonSchema = z
-  .enum(['wal-removed', 'slot-missing', 'slot-lost', 'diverged', 'spool-lost'])
+  .enum(['wal-removed', 'slot-missing', 'slot-lost', 'diverged', 'spool-lost', 'archive-missing'])
   .meta({ id: 'WalGapReason' });
 export type WalGapReason = z.infer<typeof walGapReasonSchema>;
 

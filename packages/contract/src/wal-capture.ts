@@ -7,14 +7,59 @@ import { lsnSchema, walGapReasonSchema } from './wal-block.ts';
 
 const problemSchema = z.strictObject({ code: z.string(), message: z.string(), hint: z.string().nullable() });
 
+/** What is known of a folder that archive_command fills. */
+const walArchiveStateSchema = z.strictObject({
+  /** As the server sees it. */
+  directory: z.string(),
+  /** As Varve sees it; null while it was not found. */
+  readFrom: z.string().nullable(),
+  /** Segments that are in the folder now. */
+  waitingFiles: z.number().int().nonnegative(),
+  waitingBytes: bytesSchema,
+  /** Of its file system; null while unknown. */
+  freeBytes: bytesSchema.nullable(),
+  totalBytes: bytesSchema.nullable(),
+  /** What the server said last; null before it was asked. */
+  server: z
+    .strictObject({
+      checkedAt: timeSchema,
+      mode: z.enum(['off', 'on', 'always']),
+      /** Whether there is an archive_command or an archive_library. */
+      hasCommand: z.boolean(),
+      /** archive_timeout: log of a quiet database leaves the server after so long; 0: when a segment is full. */
+      timeoutSeconds: z.number().int().nonnegative(),
+      lastArchivedAt: timeSchema.nullable(),
+      lastFailedAt: timeSchema.nullable(),
+      isFailing: z.boolean(),
+    })
+    .nullable(),
+});
+
+/** What a server needs so that its log comes into a folder, and what of it is missing. */
+export const walSettingsSchema = z
+  .strictObject({
+    component: componentNameSchema,
+    directory: z.string(),
+    /** For postgresql.conf. */
+    lines: z.array(z.string()),
+    /** Whether the server has to be restarted for them; null when it could not be asked. */
+    needsRestart: z.boolean().nullable(),
+    /** What is missing or dangerous now, the worst first; empty when log comes as it should, or the server could not be asked. */
+    obstacles: z.array(z.strictObject({ severity: z.enum(['blocks', 'risk']), message: z.string(), hint: z.string() })),
+  })
+  .meta({ id: 'WalSettings' });
+export type WalSettings = z.infer<typeof walSettingsSchema>;
+
 export const walCaptureSchema = z
   .strictObject({
     appId: appIdSchema,
     component: componentNameSchema,
-    /** Name of the replication slot. */
-    slot: z.string(),
+    /** How log comes: streamed by the server, or by its archive_command through a folder. */
+    way: z.enum(['stream', 'archive']).default('stream'),
+    /** Name of the replication slot; null when log comes through a folder. */
+    slot: z.string().nullable(),
     /**
-     * starting: no WAL has come yet. streaming: it comes. reconnecting: the connection was lost and is tried again.
+     * starting: no WAL has come yet. streaming: it comes, in whichever way. reconnecting: the connection was lost and is tried again.
      * blocked: there is no room in the spool; the server keeps the WAL. stopped: it needs help, and is tried again now and then.
      * off: no Varve server runs that would capture.
      */
@@ -52,6 +97,8 @@ export const walCaptureSchema = z
         keepLimitBytes: bytesSchema.nullable(),
       })
       .nullable(),
+    /** The folder and the server's archiver; null when log is streamed. */
+    archive: walArchiveStateSchema.nullable().default(null),
     /** The last place where log is missing. */
     gap: z.strictObject({ reason: walGapReasonSchema, detectedAt: timeSchema, message: z.string() }).nullable(),
     /** Whether a base backup lies in what was captured without a gap; null while unknown. Without one nothing can be recovered. */

@@ -36,7 +36,14 @@ export {
 } from './logical/restore-database.ts';
 export { baseBackup, type BaseBackupOptions, type BaseBackupPart } from './base-backup/base-backup.ts';
 export { BackupProof } from './base-backup/backup-proof.ts';
-export { parseBackupManifest, type BackupManifest, type ManifestFile } from './base-backup/backup-manifest.ts';
+export {
+  parseBackupManifest,
+  replaceInManifest,
+  type BackupManifest,
+  type ManifestFile,
+  type ReplacedFile,
+} from './base-backup/backup-manifest.ts';
+export { rebuildFile, wholeBackupLabel, wholeName, type OlderFile } from './base-backup/rebuild-file.ts';
 export type { BackupTablespace } from './base-backup/backup-stream.ts';
 export {
   summarizeWal,
@@ -77,6 +84,22 @@ export {
   type CaptureObstacle,
 } from './replication/capture-readiness.ts';
 export { identifyWalSource, readTimelineHistory, type WalSource } from './replication/cluster.ts';
+export { archiveCommand, archiveSettings, isArchiveDirectory } from './archive-folder/archive-command.ts';
+export {
+  archiveObstacles,
+  isArchiverFailing,
+  readArchiveFacts,
+  type ArchiveFacts,
+} from './archive-folder/archive-facts.ts';
+export {
+  archiveFailure,
+  findArchived,
+  listArchive,
+  readArchivedHeader,
+  type ArchivedFile,
+} from './archive-folder/archive-files.ts';
+export { archiveDiverged, otherCluster } from './archive-folder/archive-errors.ts';
+export { takeArchivedWal, type ArchiveKeeper, type TakeArchivedOptions } from './archive-folder/take-archived.ts';
 export { receiveWal, type ReceiveWalOptions } from './replication/wal-receiver.ts';
 export type { GapReason, WalEvent as WalCaptureEvent, WalProgress } from './replication/wal-events.ts';
 export { WalSpool, type WalSpoolOptions } from './replication/spool/wal-spool.ts';
@@ -114,7 +137,14 @@ export { readPostmasterPid, type PostmasterPid } from './host-server/postmaster-
 export { largestSizes, recoverySettings } from './recovery/recovery-settings.ts';
 export { restoreCommand } from './recovery/fetch-script.ts';
 export { finishDataFolder, prepareDataFolder, settingIn, type FileOwner } from './recovery/prepare-data-folder.ts';
-export { WalExchange, type WalFileSource } from './recovery/wal-exchange.ts';
+export {
+  moveTablespaceLinks,
+  parseTablespaceMap,
+  placeTablespaces,
+  tablespacesFolder,
+  type MappedTablespace,
+} from './recovery/place-tablespaces.ts';
+export { WalExchange, type WalFileSource, type WrittenWalFile } from './recovery/wal-exchange.ts';
 export {
   mayBackUpVolume,
   startVolumeBackup,
@@ -122,7 +152,13 @@ export {
   type VolumeBackupEnd,
   type VolumeBackupOptions,
 } from './volume-backup/volume-backup.ts';
-export { findBackupWal, proveBackupWal, type BackupWal, type WalFile } from './volume-backup/backup-wal.ts';
+export {
+  backupWalNames,
+  findBackupWal,
+  proveBackupWal,
+  type BackupWal,
+  type WalFile,
+} from './volume-backup/backup-wal.ts';
 export { readControlFile, type ControlFile } from './volume-backup/control-file.ts';
 export {
   initForkSuffix,

@@ -1,12 +1,12 @@
 // What can go wrong while WAL is captured: passwords that change, lines that go dead, WAL and slots that are gone, other
 // clusters, aborts. On one server, since the protocol is the same in all.
 
-import { createServer, connect as connectTcp, type Socket } from 'node:net';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isAppError, Secret, sleep } from '@varve/base';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { dropSlot, identifyWalSource, parseLsn, receiveWal, WalSpool } from '../src/index.ts';
+import { startLine } from './line.ts';
 import {
   expectSamePartial,
   expectSameSegments,
@@ -265,47 +265,4 @@ async function pass(server: WalServer): Promise<void> {
   await server.load(30);
   await server.sql('select pg_switch_wal()');
   await server.sql('checkpoint');
-}
-
-/** A line to a server that can be held still or cut. */
-async function startLine(
-  port: number,
-): Promise<AsyncDisposable & { readonly port: number; freeze(): void; thaw(): void; cut(): void }> {
-  const sockets = new Set<Socket>();
-  let isFrozen = false;
-  const pass = (from: Socket, to: Socket): void => {
-    sockets.add(from);
-    from.on('data', (chunk) => {
-      // What was sent into a dead line never arrives.
-      if (!isFrozen) to.write(chunk);
-    });
-    from.on('error', () => {});
-    from.on('close', () => {
-      sockets.delete(from);
-      to.destroy();
-    });
-  };
-  const listener = createServer((client) => {
-    const upstream = connectTcp({ host: '127.0.0.1', port });
-    pass(client, upstream);
-    pass(upstream, client);
-  });
-  await new Promise<void>((resolve) => void listener.listen(0, '127.0.0.1', resolve));
-  const address = listener.address();
-  const cut = (): void => sockets.forEach((socket) => void socket.destroy());
-  return {
-    port: typeof address === 'object' && address ? address.port : 0,
-    freeze: () => {
-      isFrozen = true;
-    },
-    thaw: () => {
-      cut();
-      isFrozen = false;
-    },
-    cut,
-    [Symbol.asyncDispose]: async () => {
-      cut();
-      await new Promise((resolve) => void listener.close(resolve));
-    },
-  };
 }

@@ -75,7 +75,9 @@ export type {
   ArchiveResult,
   CommitOptions,
   FinishOptions,
+  RewrittenFile,
   StartArchiveOptions,
+  StoredChunk,
 } from './archive/archive-options.ts';
 export type { LiveFiles } from './archive/live-files.ts';
 export { backupPaths, type BackupOutcome, type BackupPathsOptions } from './archive/backup-paths.ts';
@@ -85,6 +87,7 @@ export type { Comparison, Item, Notice, Problem } from './archive/worker-protoco
 export { expandGlob } from './filesystem/expand-glob.ts';
 export type { Compression } from './pack/pack-builder.ts';
 export { findNode, findTree, type SnapshotPath } from './restore/find-node.ts';
+export { FileFetcher, type FetchedFile, type FileFetcherOptions } from './restore/file-fetcher.ts';
 export { listTree, readFileContent, type ListedNode, type ListTreeOptions } from './restore/list-tree.ts';
 export { restoreTree, type RestoreOptions, type RestoreResult } from './restore/restore-tree.ts';
 export type { RestoreAction, RestoredItem } from './restore/restore-report.ts';

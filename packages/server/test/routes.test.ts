@@ -138,6 +138,8 @@ describe('requests', () => {
       ['PUT', '/api/apps/ghost/databases/db', { method: 'both' }],
       ['GET', '/api/apps/ghost/wal', undefined],
       ['PUT', '/api/apps/ghost/wal', { enabled: true }],
+      ['PUT', '/api/apps/ghost/wal', { enabled: true, archive: { directory: '/wal-archive' } }],
+      ['GET', '/api/apps/ghost/wal/settings?directory=/wal-archive', undefined],
     ] as const) {
       const response = await it.call(method, path, body);
       expect(`${method} ${path} ${response.status} ${await errorCode(response)}`).toBe(

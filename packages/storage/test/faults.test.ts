@@ -24,8 +24,9 @@ interface Peer extends AsyncDisposable {
 const retry = { attempts: 4, firstDelayMs: 5, maxDelayMs: 20 };
 const azurite = findAzurite(import.meta.filename);
 const rclone = await rcloneAvailable();
+const restServer = 'a REST server';
 
-describeFaults('a REST server', rclone ? undefined : 'rclone is not installed', async () => {
+describeFaults(restServer, rclone ? undefined : 'rclone is not installed', async () => {
   const folder = await mkdtemp(join(quickTemporaryFolder(), 'varve-faults-'));
   const server = await startRcloneServer({ folder });
   return {
@@ -130,6 +131,18 @@ function describeFaults(name: string, missing: string | undefined, start: () => 
       expect(count()).toBe(2);
       expect(data.equals(await storage.load(handle))).toBe(true);
     });
+
+    // The REST protocol has no checksum, and rclone does not compare the name with the content.
+    if (name !== restServer) {
+      test('a save that is damaged on the way is refused and sent again', async () => {
+        await using storage = open();
+        const handle = newHandle();
+        const count = once(writes, { kind: 'damage-request', atByte: 1_000_000 });
+        await storage.save(handle, data);
+        expect(count()).toBe(2);
+        expect(data.equals(await storage.load(handle))).toBe(true);
+      });
+    }
 
     test('a save whose answer is lost is ours, and not a name that is taken', async () => {
       await using storage = open();

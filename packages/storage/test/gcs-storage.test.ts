@@ -5,9 +5,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Storage as GoogleLibrary } from '@google-cloud/storage';
-import { describeStorageContract, rcloneAvailable, startGcsServer, type GcsServer } from '@varve/testing';
+import {
+  describeStorageContract,
+  rcloneAvailable,
+  startFaultProxy,
+  startGcsServer,
+  type GcsServer,
+} from '@varve/testing';
 import { OAuth2Client } from 'google-auth-library';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { openStorage, validateStorage, type Storage } from '../src/index.ts';
 
 const quick = { attempts: 3, firstDelayMs: 1, maxDelayMs: 10 };
@@ -74,6 +80,18 @@ describe('the stand-in for Google Cloud Storage', () => {
     });
   });
 
+  test('a bucket that is missing is told by the request, not by the text of the answer', async () => {
+    await using proxy = await startFaultProxy(peer.endpoint);
+    const body = JSON.stringify({ error: { code: 404, message: 'Not Found', errors: [{ reason: 'notFound' }] } });
+    proxy.misbehave(() => ({ kind: 'answer', status: 404, body }));
+    const access = { STORAGE_EMULATOR_HOST: proxy.url, GOOGLE_PROJECT_ID: '', GOOGLE_ACCESS_TOKEN: peer.token };
+    await using storage = open('gs:texts:/', access);
+    const missing = { code: 'STORAGE_LOCATION_INVALID', hint: expect.stringContaining('no such bucket') };
+    await expect(storage.create()).rejects.toMatchObject(missing);
+    await expect(storage.save({ type: 'index', name }, Buffer.from('x'))).rejects.toMatchObject(missing);
+    await expect(storage.load({ type: 'index', name })).rejects.toMatchObject({ code: 'STORAGE_FILE_NOT_FOUND' });
+  });
+
   test('Google’s own client for Node agrees with it and with us', async () => {
     await using storage = open('gs:library:/repo', {
       STORAGE_EMULATOR_HOST: peer.endpoint,
@@ -84,6 +102,9 @@ describe('the stand-in for Google Cloud Storage', () => {
     await storage.save({ type: 'index', name }, data);
     const authClient = new OAuth2Client();
     authClient.setCredentials({ access_token: peer.token });
+    // The variable, which a developer may have set, goes before the option.
+    vi.stubEnv('STORAGE_EMULATOR_HOST', undefined);
+    onTestFinished(() => void vi.unstubAllEnvs());
     const library = new GoogleLibrary({
       apiEndpoint: peer.endpoint,
       useAuthWithCustomEndpoint: true,
@@ -100,6 +121,10 @@ describe('the stand-in for Google Cloud Storage', () => {
     expect(files.map((file) => file.name)).toHaveLength(2);
     const again = bucket.file(other).save(data, { resumable: false, preconditionOpts: { ifGenerationMatch: 0 } });
     await expect(again).rejects.toMatchObject({ code: 412 });
+    const wrong = { metadata: { md5Hash: '1B2M2Y8AsgTpgAmY7PhCfg==' } };
+    const damaged = bucket.file('repo/damaged').save(data, { resumable: false, ...wrong });
+    await expect(damaged).rejects.toMatchObject({ code: 400, message: expect.stringContaining('calculated MD5') });
+    expect(await bucket.file('repo/damaged').exists()).toEqual([false]);
   });
 
   test('rclone, with Google’s client for Go, writes what we read, in pieces too, and reads what we wrote', async (context) => {

@@ -136,6 +136,25 @@ describe.skipIf(missing)(`OpenStack Swift with s3api${missing ? ` [skipped: ${mi
       expect(parts.sort()).toEqual(['1', '2', '2', '3']);
     });
 
+    test('what is damaged on the way is refused and sent again, whole or the part alone', async () => {
+      await using storage = through('damaged');
+      await storage.create();
+      for (const [data, pattern, expected] of [
+        [large.subarray(0, 3_000_000), /damaged\/data/, 2],
+        [large, /partNumber=2/, 2],
+      ] as const) {
+        const digest = createHash('sha256').update(data).digest('hex');
+        let count = 0;
+        proxy.misbehave(({ method, url }) => {
+          if (method !== 'PUT' || !pattern.test(url) || ++count > 1) return undefined;
+          return { kind: 'damage-request', atByte: 1_000_000 };
+        });
+        await storage.save({ type: 'pack', name: digest }, data);
+        expect(count).toBe(expected);
+        expect(data.equals(await storage.load({ type: 'pack', name: digest }))).toBe(true);
+      }
+    });
+
     test('an upload that is refused in the middle, or cancelled, is aborted and leaves nothing', async () => {
       await using storage = through('refused-part');
       await storage.create();

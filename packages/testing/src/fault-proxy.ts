@@ -1,7 +1,10 @@
 // An HTTP server between a client and a real server that misbehaves as a test says: refuses, answers slowly or never, cuts
-// connections in the middle of a body either way. What it lets through it does not change, so signatures stay valid.
+// connections in the middle of a body either way, damages a byte. Nothing else that it lets through is changed, so signatures
+// stay valid.
 
 import { createServer, request, type IncomingMessage, type ServerResponse } from 'node:http';
+import { Transform } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { sleep } from '@varve/base';
 
 export interface ProxiedRequest {
@@ -33,6 +36,8 @@ export type Fault =
   | { readonly kind: 'lose-answer' }
   /** The answer's body goes in steps of so many bytes with pauses between. */
   | { readonly kind: 'slow-answer'; readonly stepBytes: number; readonly pauseMs: number }
+  /** One bit of the request's body, in the byte at this offset, arrives wrong. */
+  | { readonly kind: 'damage-request'; readonly atByte: number }
   /** The request goes on without these headers, to a server that does not understand them. */
   | { readonly kind: 'without-headers'; readonly names: readonly string[] };
 
@@ -97,8 +102,7 @@ async function handle(
       response.socket?.destroy();
       return;
     default: {
-      const names = fault?.kind === 'without-headers' ? fault.names : [];
-      const answer = await passOn(target, incoming, names);
+      const answer = await passOn(target, incoming, fault);
       if (fault?.kind === 'lose-answer') {
         answer.resume();
         response.socket?.destroy();
@@ -118,7 +122,8 @@ async function receive(incoming: IncomingMessage, bytes: number): Promise<void> 
   }
 }
 
-function passOn(target: string, incoming: IncomingMessage, without: readonly string[]): Promise<IncomingMessage> {
+function passOn(target: string, incoming: IncomingMessage, fault: Fault | undefined): Promise<IncomingMessage> {
+  const without = fault?.kind === 'without-headers' ? fault.names : [];
   const { hostname, port } = new URL(target);
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
   const headers = Object.fromEntries(Object.entries(incoming.headers).filter(([name]) => !without.includes(name)));
@@ -130,8 +135,23 @@ function passOn(target: string, incoming: IncomingMessage, without: readonly str
   incoming.once('close', () => {
     if (!incoming.complete) outgoing.destroy();
   });
-  incoming.pipe(outgoing);
+  const damage = fault?.kind === 'damage-request' ? [damageAt(fault.atByte)] : [];
+  // Its failures are those of either side, which are heard above.
+  pipeline([incoming, ...damage, outgoing]).catch(() => {});
   return promise;
+}
+
+/** Passes bytes on with one bit changed in the byte at `offset`. */
+function damageAt(offset: number): Transform {
+  let passed = 0;
+  return new Transform({
+    transform: (chunk: Buffer, _encoding, done) => {
+      const at = offset - passed;
+      passed += chunk.length;
+      if (at >= 0 && at < chunk.length) chunk.writeUInt8(chunk.readUInt8(at) ^ 1, at);
+      done(null, chunk);
+    },
+  });
 }
 
 async function sendBack(

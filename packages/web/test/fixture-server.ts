@@ -23,7 +23,7 @@ import type {
 import { recoveryRequestSchema, storageCheckSchema } from '@varve/contract';
 import { makeFixtures, makeManifest, makePlan } from './fixtures.ts';
 import type { Fixtures } from './fixtures.ts';
-import { makeCaptures, makeRecoveryPlan, makeSandboxes, makeTimeline } from './timeline-fixtures.ts';
+import { makeCaptures, makeWalSettings, makeRecoveryPlan, makeSandboxes, makeTimeline } from './timeline-fixtures.ts';
 
 /** setup: no owner yet. signed-out: an owner, nobody signed in. empty: no app. full: apps in every state. */
 export type Scenario = 'setup' | 'signed-out' | 'empty' | 'full';
@@ -321,6 +321,8 @@ function answerToOne(state: State, line: string, query: URLSearchParams, body: u
   }
   if (part === 'timeline')
     return { body: makeTimeline(id, { now: state.now, snapshots, from: Date.parse(query.get('from') ?? '') }) };
+  if (part === 'wal' && partId === 'settings')
+    return { body: makeWalSettings(query.get('directory') ?? '', query.get('readFrom') !== null) };
   if (part === 'wal') return { body: method === 'PUT' ? overview.app : makeCaptures(id, state.now) };
   if (part === 'points')
     return { status: 201, body: madePoint(body as { name: string; component: string }, state.now) };

@@ -355,6 +355,35 @@ describe.skipIf(skipReason !== '')(`flows in a browser${skipReason}`, () => {
     expect(stage.complaints).toEqual([]);
   });
 
+  test('log comes through a folder only when the server hands it over', async () => {
+    await using stage = await open('full', '/apps/ferreteria');
+    const { page, server } = stage;
+    await page.getByRole('button', { name: 'By archive_command' }).click();
+    const dialog = page.getByRole('dialog');
+    const show = dialog.getByRole('button', { name: 'Show the settings' });
+    await dialog.getByLabel('Folder, as the server sees it').fill('/with "quotes"');
+    await dialog.getByText('An absolute path without quotes').waitFor();
+    expect(await show.isDisabled()).toBe(true);
+    await dialog.getByLabel('Folder, as the server sees it').fill('/wal-archive');
+    await show.click();
+    await dialog.getByText('archive_mode = on').waitFor();
+    await dialog.getByText('Varve does not do that for you').waitFor();
+    await dialog.getByText('archive_mode is off').waitFor();
+    const use = dialog.getByRole('button', { name: 'Take the log from this folder' });
+    expect(await use.isDisabled()).toBe(true);
+    await dialog.getByLabel('The same folder, as Varve sees it').fill('/srv/wal');
+    await show.click();
+    await dialog.getByText('The server has what it needs').waitFor();
+    await use.click();
+    await dialog.waitFor({ state: 'hidden' });
+    expect(server.requests.find(({ line }) => line === 'PUT /apps/ferreteria/wal')?.body).toEqual({
+      enabled: true,
+      component: 'db',
+      archive: { directory: '/wal-archive', readFrom: '/srv/wal' },
+    });
+    expect(stage.complaints).toEqual([]);
+  });
+
   test('what retention does to old log is said before it runs', async () => {
     await using stage = await open('full', '/apps/ferreteria');
     await stage.page.getByRole('button', { name: 'Thin out now' }).click();

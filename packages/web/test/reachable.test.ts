@@ -132,5 +132,34 @@ describe('sentences', () => {
     const unlimited = { ...capture.slotFacts, safeBytes: null, keepLimitBytes: null };
     const withoutLimit = { ...capture, slotFacts: unlimited } as typeof capture;
     expect(captureSentence(withoutLimit, wording).text).toContain('without a limit');
+    const server = {
+      checkedAt: capture.updatedAt,
+      mode: 'on',
+      hasCommand: true,
+      timeoutSeconds: 60,
+      lastArchivedAt: null,
+      lastFailedAt: null,
+      isFailing: false,
+    } as const;
+    const archive = {
+      directory: '/wal-archive',
+      readFrom: null,
+      waitingFiles: 0,
+      waitingBytes: 0,
+      freeBytes: null,
+      totalBytes: null,
+      server,
+    };
+    const archived = { ...capture, way: 'archive', slot: null, slotFacts: null, archive } as typeof capture;
+    expect(plain(captureSentence(archived, wording).text)).toBe(
+      'the repository is 3 s behind · by archive_command through /wal-archive, at most about 1 min late',
+    );
+    const quiet = { ...archived, archive: { ...archive, server: { ...server, timeoutSeconds: 0 } } };
+    expect(captureSentence(quiet, wording).text).toContain('archive_timeout is 0');
+    const problem = { code: 'DATABASE_UNREACHABLE', message: 'Nobody answers.', hint: null };
+    expect(captureSentence({ ...archived, problem }, wording)).toMatchObject({
+      light: 'warning',
+      text: expect.stringContaining('Nobody answers') as string,
+    });
   });
 });

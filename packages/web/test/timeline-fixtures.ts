@@ -8,7 +8,15 @@ import {
   timelineSchema,
   walCaptureSchema,
 } from '@varve/contract';
-import type { AppSnapshot, RecoveryPlan, RecoveryRequest, Sandbox, Timeline, WalCapture } from '@varve/contract';
+import type {
+  AppSnapshot,
+  RecoveryPlan,
+  RecoveryRequest,
+  Sandbox,
+  Timeline,
+  WalCapture,
+  WalSettings,
+} from '@varve/contract';
 
 const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;
@@ -146,6 +154,18 @@ function wiki(now: number) {
   });
 }
 
+/** What a server needs for its archive_command; ready where Varve was told where to read. */
+export function makeWalSettings(directory: string, isReady: boolean): WalSettings {
+  const hint = 'Put it into postgresql.conf, then restart the server.';
+  return {
+    component: 'db',
+    directory,
+    lines: ['archive_mode = on', `archive_command = '… ${directory} …'`, 'archive_timeout = 60'],
+    needsRestart: !isReady,
+    obstacles: isReady ? [] : [{ severity: 'blocks', message: 'archive_mode is off', hint }],
+  };
+}
+
 export function makeCaptures(appId: string, now: number): WalCapture[] {
   const ago = (ms: number): string => new Date(now - ms).toISOString();
   const capture = walCaptureSchema.parse({
@@ -165,6 +185,8 @@ export function makeCaptures(appId: string, now: number): WalCapture[] {
     lastCommitAt: ago(4_000),
     spoolBytes: 12_000_000,
     spoolLimitBytes: 2_000_000_000,
+    way: 'stream',
+    archive: null,
     slotFacts: {
       checkedAt: ago(8_000),
       retainedBytes: 16_800_000,

@@ -1,6 +1,7 @@
 // What doctor looks at for a database: does it answer as it is saved, which way leads to it and why the others do not, and
 // can its WAL be captured.
 
+import assert from 'node:assert';
 import { isAppError, messageOf } from '@varve/base';
 import type { App, DatabaseComponent, DoctorCheck } from '@varve/contract';
 import {
@@ -14,6 +15,7 @@ import { databaseAccess, type DatabaseAccess } from '../components/database/data
 import { openDatabase, probeDatabase, type TriedWay } from '../components/database/database-location.ts';
 import { projectOf } from '../components/docker-project.ts';
 import type { Installation } from '../installation.ts';
+import { readArchiveReadiness } from '../wal-capture/archive-readiness.ts';
 import { checked, type Finding } from './check.ts';
 
 const wayNames: Readonly<Record<TriedWay['kind'], string>> = {
@@ -46,13 +48,21 @@ export async function databaseChecks(
   const found = check;
   if (found === undefined) return [first];
   const more = found.access.container === null ? [] : [checked(`${label}:way`, () => ways(found))];
-  return [first, ...(await Promise.all([...more, checked(`${label}:capture`, () => capture(found))]))];
+  return [
+    first,
+    ...(await Promise.all([
+      ...more,
+      checked(`${label}:capture`, () => (component.walArchive ? archiveCapture(app, found, parts) : capture(found))),
+    ])),
+  ];
 }
 
 /** Asked the way it is saved: a base backup needs the replication protocol and none of PostgreSQL's programs. */
 async function answers({ component, access, signal }: DatabaseCheck): Promise<Finding> {
   if (component.method !== 'dump') {
-    await using connection = await openDatabase(access, { replication: true, signal });
+    // Where log comes through a folder there may be no replication, and base backups read the data folder.
+    const replication = component.walArchive === undefined;
+    await using connection = await openDatabase(access, { replication, signal });
     const { version } = await readServerFacts(connection, { signal });
     if (component.method === 'base') {
       return { state: 'ok', message: `PostgreSQL ${version} answers and lets Varve take base backups.` };
@@ -76,6 +86,28 @@ async function ways({ access, signal }: DatabaseCheck): Promise<Finding> {
     state: 'warning',
     message: `Nothing but programs inside of its container reach it.${rest}`,
     hint: 'Dumps need nothing else. For base backups and point-in-time recovery let Varve reach the network of the container, or publish its port on loopback.',
+  };
+}
+
+/** Log that comes through a folder: archiving, its command, the folder. */
+async function archiveCapture(app: App, { component, signal }: DatabaseCheck, parts: Installation): Promise<Finding> {
+  const archive = component.walArchive;
+  assert(archive, 'its log comes through a folder');
+  const input = { app, component, secrets: parts.secrets, docker: () => parts.docker.get(), signal };
+  const { facts, error, place, obstacles } = await readArchiveReadiness(input, archive);
+  if (error !== undefined) throw error;
+  const [first] = obstacles;
+  const timeout = facts?.timeoutSeconds ?? 0;
+  if (first === undefined) {
+    const message = `Its WAL comes by archive_command through ${place ?? archive.directory}, at most about ${timeout} s late (archive_timeout).`;
+    return { state: 'ok', message };
+  }
+  const isBlocked = first.severity === 'blocks';
+  const verdict = isBlocked ? 'Its WAL does not come into the archive folder' : 'Its WAL comes by archive_command, but';
+  return {
+    state: isBlocked ? 'failed' : 'warning',
+    message: `${verdict}: ${obstacles.map(({ message }) => message).join('; ')}.`,
+    hint: obstacles.map(({ hint }) => hint).join(' '),
   };
 }
 

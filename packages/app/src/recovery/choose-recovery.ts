@@ -19,6 +19,7 @@ import {
   type WaySegment,
 } from '@varve/postgres';
 import type { Repository } from '@varve/repository';
+import { namingLostLog } from './lost-log.ts';
 import { unreachable, type ReachableRange } from './nearest-points.ts';
 import { segmentsOfBase, type BaseBackup, type ClusterLog, type LogSegment, type RecoveryLog } from './recovery-log.ts';
 import { findRestorePoint } from './restore-points.ts';
@@ -182,7 +183,12 @@ function findOptions({ signal }: ChooseInput, { way, base, segments }: Candidate
     read: ({ name }: WaySegment): AsyncIterable<Uint8Array> => {
       const segment = segments.get(name);
       if (segment === undefined) throw new AppError('INTERNAL', `The segment ${name} is on the way and not there.`);
-      return segment.open(signal);
+      return namingLostLog(segment.open(signal), {
+        name,
+        segments: [...way.leading, ...way.segments],
+        stored: segments,
+        signal,
+      });
     },
     signal,
   };

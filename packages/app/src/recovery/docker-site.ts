@@ -66,6 +66,7 @@ export async function dockerSite(input: DockerSiteInput): Promise<RecoverySite &
     data,
     target: targetText(destination, data),
     spaceFolder: destination.type === 'in-place' ? (data?.mountHere ?? null) : null,
+    placedAt: placedAt(destination, data),
     programsVersion: null,
     record: async (id) => ({ owner, place: await recordPlace(shared, id) }),
     open: (id, record, opening) => openSite(shared, { id, record, signal: opening }),
@@ -156,6 +157,12 @@ function targetText(destination: RecoveryDestination, data: DockerData | null): 
   if (destination.type === 'folder') return dirname(destination.path);
   if (destination.type === 'sandbox') return 'a volume of its own';
   return data === null ? '' : `the volume of ${data.container.name}`;
+}
+
+/** A folder on the host that is meant for the container is mounted where its data is. */
+function placedAt(destination: RecoveryDestination, data: DockerData | null): string | null {
+  if (destination.type === 'sandbox') return null;
+  return data?.dataPath ?? (destination.type === 'folder' ? destination.path : null);
 }
 
 interface SiteShared {

@@ -4,7 +4,6 @@
 import { AppError, messageOf } from '@varve/base';
 import type { App, DatabaseComponent, RecoveryStep } from '@varve/contract';
 import { startServer, stopServer, swapDataDirectory } from '@varve/postgres';
-import type { Repository } from '@varve/repository';
 import { checkBaseTarget } from '../components/database/restore-base.ts';
 import { startHostDatabase, stopHostDatabase } from '../components/database/host-database.ts';
 import { restartStopped } from '../quiesce/restart-stopped.ts';
@@ -21,25 +20,13 @@ export interface HostInPlace {
 }
 
 interface CheckInput {
-  readonly app: App;
   readonly component: DatabaseComponent;
-  readonly repository: Repository;
   readonly choice: RecoveryChoice;
 }
 
 /** RESTORE_TARGET_INVALID when the data folder cannot be replaced. Changes nothing. */
-export async function checkHostPlace(
-  context: Pick<RunContext, 'signal'>,
-  { component, repository, choice }: CheckInput,
-): Promise<HostInPlace> {
-  const { saved, snapshot } = choice.base;
-  const binDirectory = await checkBaseTarget({
-    saved,
-    component,
-    repository,
-    treeId: snapshot.tree,
-    signal: context.signal,
-  });
+export async function checkHostPlace({ component, choice }: CheckInput): Promise<HostInPlace> {
+  const binDirectory = await checkBaseTarget({ saved: choice.base.saved, component });
   return { type: 'host', dataDirectory: component.dataDirectory ?? '', binDirectory, component };
 }
 

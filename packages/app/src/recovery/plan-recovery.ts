@@ -8,8 +8,11 @@ import type { App, DatabaseComponent, RecoveryPlan, RecoveryRequest } from '@var
 import { formatLsn, formatUnixMicros, parseLsn, type Lsn } from '@varve/postgres';
 import type { Repository } from '@varve/repository';
 import { projectOf } from '../components/docker-project.ts';
-import { hasTablespaces } from '../components/database/restore-base.ts';
-import { tablespacesPath } from '../components/database/save-base.ts';
+import {
+  savedTablespaces,
+  tablespacesWarning,
+  type SavedTablespace,
+} from '../components/database/saved-tablespaces.ts';
 import { readManifest } from '../snapshot/describe-snapshot.ts';
 import type { RunContext } from '../use-case.ts';
 import { chooseRecovery, type RecoveryChoice } from './choose-recovery.ts';
@@ -38,6 +41,8 @@ export interface RecoveryScope {
   readonly repository: Repository;
   readonly log: RecoveryLog;
   readonly choice: RecoveryChoice;
+  /** Of the base backup. */
+  readonly tablespaces: readonly SavedTablespace[];
   readonly site: RecoverySite;
   readonly inPlace: HostInPlace | DockerInPlace | null;
   /** The container runs another image than when the backup was made. */
@@ -67,8 +72,14 @@ export async function planWithScope(
     snapshotLsn: await snapshotLsn(repository, component.name, request, signal),
     signal,
   });
-  await refuseTablespaces(repository, choice, signal);
-  const found = { app, component, repository, log, choice };
+  refuseNewTablespaces(choice);
+  const { base } = choice;
+  const tablespaces = await savedTablespaces(repository, {
+    treeId: base.snapshot.tree,
+    name: base.saved.name,
+    signal,
+  });
+  const found = { app, component, repository, log, choice, tablespaces };
   const scope = { ...found, ...(await siteOf(context, { ...found, request })) };
   return { plan: await planOf(scope, request), scope };
 }
@@ -85,7 +96,7 @@ async function siteOf(context: RunContext, input: Unsited): Promise<Sited> {
   if (component.source.type === 'url') {
     const { serverVersion } = choice.base.saved;
     const site = await hostSite({ component, serverVersion, destination });
-    return { site, inPlace: isInPlace ? await checkHostPlace(context, input) : null, hasOtherImage: false };
+    return { site, inPlace: isInPlace ? await checkHostPlace(input) : null, hasOtherImage: false };
   }
   const project = await projectOf(context, app);
   if (project === null) throw new AppError('INTERNAL', `${app.id} has a database in a container and no containers.`);
@@ -144,21 +155,8 @@ async function snapshotLsn(
     : undefined;
 }
 
-/** A recovering server writes to the absolute paths of tablespaces, where those of the original are. */
-async function refuseTablespaces(
-  repository: Repository,
-  { cluster, base, stop }: RecoveryChoice,
-  signal: AbortSignal,
-): Promise<void> {
-  if (await hasTablespaces(repository, base.snapshot.tree, base.saved.name, signal)) {
-    throw new AppError(
-      'RESTORE_TARGET_INVALID',
-      `The cluster "${base.saved.name}" has tablespaces outside of its data folder, and a recovered copy would write to them.`,
-      {
-        hint: `Restore ${base.saved.path} and ${tablespacesPath(base.saved.name)} into folders of their own, set tablespace_map to these, then start the server there.`,
-      },
-    );
-  }
+/** The log has the absolute path of a tablespace that is made: replaying it would write where the original does. */
+function refuseNewTablespaces({ cluster, base, stop }: RecoveryChoice): void {
   for (const block of cluster.blocks) {
     for (const { lsn, path } of block.tablespacesCreated) {
       if (path === '' || parseLsn(lsn) < base.startLsn || parseLsn(lsn) > stop.lsn) continue;
@@ -270,6 +268,10 @@ async function warningsOf(scope: RecoveryScope, request: RecoveryRequest, bytes:
       });
     }
   }
+  const { destination } = request;
+  const moved = tablespacesWarning(scope.tablespaces, { isInPlace: destination.type === 'in-place' });
+  if (moved !== undefined && destination.type !== 'sandbox')
+    warnings.push({ code: 'tablespaces', subject: component.name, message: moved });
   const { serverVersion } = choice.base.saved;
   if (site.programsVersion !== null && site.programsVersion !== serverVersion.split(' ')[0]) {
     warnings.push({

@@ -1,25 +1,31 @@
 // Makes a running server of a base backup and the log, stopped exactly where the plan says. Everything is in one folder of
 // its own; nothing else is touched. When it fails, the server is stopped, and the caller removes the folder.
 
-import { chmod, chown, lchown, mkdir, readFile, readdir, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, chown, lchown, mkdir, readFile, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { join, posix } from 'node:path';
 import { AppError, isAppError, throwIfAborted, type OnProgress } from '@varve/base';
 import {
   formatTimelineHistory,
   historyFileName,
   largestSizes,
+  placeTablespaces,
   prepareDataFolder,
   readPgControl,
   recoverySettings,
   restoreCommand,
   settingIn,
+  tablespacesFolder,
   WalExchange,
   type WalFileSource,
+  type WrittenWalFile,
 } from '@varve/postgres';
-import { restoreTree, type Repository } from '@varve/repository';
+import { FileFetcher, restoreTree, type Repository } from '@varve/repository';
+import type { SavedTablespace } from '../components/database/saved-tablespaces.ts';
+import { isLost } from '../repositories/is-lost.ts';
 import type { RunContext } from '../use-case.ts';
 import type { RecoveryChoice } from './choose-recovery.ts';
 import { followRecovery, type RecoveredState } from './follow-recovery.ts';
+import { isWhole, nameLostLog } from './lost-log.ts';
 import { parameterSizes, segmentPosition, type RecoveryLog } from './recovery-log.ts';
 import { placeNames, socketPort, type RecoveryPlace, type RecoveryServer } from './recovery-server.ts';
 
@@ -28,6 +34,8 @@ export interface RecoverClusterInput {
   readonly repository: Repository;
   readonly log: Pick<RecoveryLog, 'unreadable'>;
   readonly choice: RecoveryChoice;
+  /** Of the base backup. */
+  readonly tablespaces: readonly SavedTablespace[];
   readonly place: RecoveryPlace;
   readonly server: RecoveryServer;
   readonly whenReached: 'promote' | 'pause';
@@ -41,7 +49,7 @@ export interface RecoverClusterInput {
 
 /**
  * The server runs when this resolves: promoted, or paused at the target. RECOVERY_FAILED with the server's words, or the
- * error of the repository; the server is stopped then.
+ * error of the repository, which names the stretch of the log that is lost; the server is stopped then.
  */
 export async function recoverCluster(input: RecoverClusterInput): Promise<RecoveredState> {
   const { context, choice, place, server } = input;
@@ -62,10 +70,12 @@ export async function recoverCluster(input: RecoverClusterInput): Promise<Recove
       bytesTotal: sequence.length * choice.segmentBytes,
     });
   report(0);
+  // Before the exchange, so that it ends after it: nobody fetches any more then.
+  await using fetcher = await FileFetcher.open(input.repository, { signal: context.signal });
   await using exchange = await WalExchange.start({
     folder: join(place.here, placeNames.exchange),
     sequence,
-    source: walSource(input),
+    source: walSource(input, fetcher),
     segmentBytes: choice.segmentBytes,
     owner: place.owner,
     onTaken: report,
@@ -82,20 +92,30 @@ export async function recoverCluster(input: RecoverClusterInput): Promise<Recove
   }
 }
 
-async function writeBase({ context, repository, choice, place }: RecoverClusterInput): Promise<void> {
+async function writeBase(input: RecoverClusterInput): Promise<void> {
+  const { choice, place, tablespaces } = input;
+  const { owner } = place;
+  const dataDirectory = join(place.here, placeNames.data);
+  await writeTree(input, { path: choice.base.saved.path, target: dataDirectory });
+  // One that an earlier recovery had put into the data folder is saved as a tablespace too, and that copy counts.
+  await rm(join(dataDirectory, tablespacesFolder), { recursive: true, force: true });
+  for (const { oid, path } of tablespaces)
+    await writeTree(input, { path, target: join(dataDirectory, tablespacesFolder, oid) });
+  if (owner !== undefined) await giveAll(place.here, owner);
+  await placeTablespaces({ dataDirectory, seenAs: posix.join(place.there, placeNames.data), owner });
+  await prepareDataFolder({ dataDirectory, keepSettingsAt: join(place.here, placeNames.ownSettings), owner });
+}
+
+async function writeTree(
+  { context, repository, choice }: RecoverClusterInput,
+  { path, target }: { readonly path: string; readonly target: string },
+): Promise<void> {
   const { base } = choice;
   const { signal } = context;
   const step = `restore-base:${base.saved.name}`;
-  const target = join(place.here, placeNames.data);
   await mkdir(target, { recursive: true, mode: 0o700 });
   const onProgress: OnProgress = (progress) => context.report({ ...progress, step });
-  const { problems } = await restoreTree(repository, {
-    treeId: base.snapshot.tree,
-    path: base.saved.path,
-    target,
-    signal,
-    onProgress,
-  });
+  const { problems } = await restoreTree(repository, { treeId: base.snapshot.tree, path, target, signal, onProgress });
   const [first] = problems;
   if (first !== undefined) {
     throw new AppError(
@@ -107,12 +127,6 @@ async function writeBase({ context, repository, choice, place }: RecoverClusterI
     );
   }
   await chmod(target, 0o700);
-  if (place.owner !== undefined) await giveAll(place.here, place.owner);
-  await prepareDataFolder({
-    dataDirectory: target,
-    keepSettingsAt: join(place.here, placeNames.ownSettings),
-    owner: place.owner,
-  });
 }
 
 /** Files of another user are of no use to the server; only root can give them away. */
@@ -178,10 +192,12 @@ export function librariesWithoutJobs(preload: string): string {
 }
 
 /** Segments and history files from the repository. What is not there is absent only when everything could be read. */
-function walSource(input: RecoverClusterInput): WalFileSource {
+function walSource(input: RecoverClusterInput, fetcher: FileFetcher): WalFileSource {
   const { choice, log } = input;
   const { cluster, segments, ownSegments, segmentBytes, way } = choice;
-  const usable = new Map([...way.leading, ...way.segments].map((segment) => [segment.name, segment]));
+  const ordered = [...way.leading, ...way.segments];
+  const behind = new Set(way.segments.slice(choice.stop.segmentsNeeded).map(({ name }) => name));
+  const usable = new Map(ordered.map((segment) => [segment.name, segment]));
   return {
     open: async (name, signal) => {
       for (const [timeline, file] of cluster.historyFiles) {
@@ -189,9 +205,16 @@ function walSource(input: RecoverClusterInput): WalFileSource {
       }
       if (isTaken(name, choice)) return once(placeholderHistory(choice));
       const segment = usable.get(name);
+      // Servers read ahead: behind the stop nothing is needed, and what is lost there must not be in the way.
+      if (segment !== undefined && behind.has(name) && !(await isWhole(segment, segments, signal))) return undefined;
       if (segment !== undefined && !ownSegments.has(name)) {
         const found = segments.get(name);
-        if (found !== undefined) return limited(found.open(signal), segment.bytes);
+        if (found !== undefined) {
+          const naming = { segments: ordered, stored: segments, failed: new Set([name]), signal };
+          return segmentFile(fetcher, { ...found.place, bytes: segment.bytes, signal }, (error) =>
+            nameLostLog(error, naming),
+          );
+        }
       }
       const [damaged] = log.unreadable;
       const isOfWay = segment === undefined && segmentPosition(name, segmentBytes) !== undefined;
@@ -225,15 +248,33 @@ async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes;
 }
 
-async function* limited(source: AsyncIterable<Uint8Array>, bytes: number): AsyncGenerator<Uint8Array> {
-  let left = bytes;
-  for await (const piece of source) {
-    if (left <= 0) return;
-    yield piece.length <= left ? piece : piece.subarray(0, left);
-    left -= piece.length;
-  }
-  if (left > 0)
-    throw new AppError('REPOSITORY_DAMAGED', `A segment of the log is ${left} bytes shorter than it should be.`);
+interface SegmentFile {
+  readonly treeId: string;
+  readonly path: string;
+  /** As many as are of this history. */
+  readonly bytes: number;
+  readonly signal: AbortSignal;
+}
+
+/** What is lost of it is told by what `named` makes of the error. */
+function segmentFile(
+  fetcher: FileFetcher,
+  { treeId, path, bytes, signal }: SegmentFile,
+  named: (error: AppError) => Promise<AppError>,
+): WrittenWalFile {
+  return {
+    writeTo: async (target) => {
+      const stored = await fetcher.fetch({ treeId, path, target, signal }).catch(async (error: unknown) => {
+        throw isLost(error) ? await named(error) : error;
+      });
+      if (stored < bytes)
+        throw new AppError(
+          'REPOSITORY_DAMAGED',
+          `A segment of the log is ${bytes - stored} bytes shorter than it should be.`,
+        );
+      if (stored > bytes) await truncate(target, bytes);
+    },
+  };
 }
 
 /** Whether a path is there. */

@@ -14,6 +14,7 @@ import {
   type TimelineHistory,
 } from '@varve/postgres';
 import { listTree, readFileContent, type Repository, type Snapshot } from '@varve/repository';
+import { isLost } from '../repositories/is-lost.ts';
 import { appTag, readManifest } from '../snapshot/describe-snapshot.ts';
 import { WalArchive, type ArchivedSegment } from '../wal-archive/wal-archive.ts';
 
@@ -32,6 +33,8 @@ export interface BaseBackup {
 /** A segment and where its bytes are. */
 export interface LogSegment extends AvailableSegment {
   readonly open: (signal?: AbortSignal) => AsyncIterable<Uint8Array>;
+  /** The file in the repository. */
+  readonly place: { readonly treeId: string; readonly path: string };
 }
 
 /** What is known of one cluster: a database that was made anew, or upgraded, is another one. */
@@ -101,7 +104,7 @@ async function readBases({ repository, appId, component, signal }: ReadInput): P
       return { snapshot, manifest: await readManifest(repository, snapshot, { signal }) };
     } catch (error) {
       // A damaged snapshot is no base to begin with; a check tells of it.
-      if (isAppError(error, 'REPOSITORY_DAMAGED') || isAppError(error, 'PATH_NOT_FOUND')) return undefined;
+      if (isLost(error)) return undefined;
       throw error;
     }
   });
@@ -145,6 +148,7 @@ async function readCluster(input: ReadInput, { archive, bases, systemId }: Clust
     segments.set(archived.name, {
       ...segmentOf(archived, facts.get(`${archived.name} ${archived.bytes}`)),
       open: (signal) => archive.read(archived, signal),
+      place: archive.place(archived),
     });
   }
   const historyFiles = new Map<number, Buffer>();
@@ -208,6 +212,7 @@ export async function segmentsOfBase(
         bytes: node.size ?? 0,
         facts: undefined,
         open: (reading) => readFileContent(repository, { treeId: base.snapshot.tree, path, signal: reading }),
+        place: { treeId: base.snapshot.tree, path },
       });
     }
   } catch (error) {

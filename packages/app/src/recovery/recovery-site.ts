@@ -21,6 +21,8 @@ export interface RecoverySite {
   readonly target: string;
   /** A folder of the file system that it is written to; null when it cannot be seen from here. */
   readonly spaceFolder: string | null;
+  /** Where the recovered data folder will be, as the server that then runs on it sees it; null: it stays where it was made. */
+  readonly placedAt: string | null;
   /** e.g. `15.7`; null when it is not known before. */
   readonly programsVersion: string | null;
   /** Part of the record, for an id. */
@@ -56,6 +58,7 @@ export async function hostSite({ component, serverVersion, destination }: HostSi
   return {
     target: base.isGiven ? base.path : dirname(base.path),
     spaceFolder: dirname(base.path),
+    placedAt: destination.type === 'sandbox' ? null : base.path,
     programsVersion: version,
     record: async (id) => ({
       owner: owner ?? null,

@@ -5,7 +5,7 @@ import { rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { AppError, messageOf, throwIfAborted } from '@varve/base';
 import type { JobResult, RecoveryPlan, RecoveryRequest, Sandbox } from '@varve/contract';
-import { finishDataFolder, formatLsn, formatUnixMicros, readPgControl } from '@varve/postgres';
+import { finishDataFolder, formatLsn, formatUnixMicros, moveTablespaceLinks, readPgControl } from '@varve/postgres';
 import { lockRepository } from '@varve/repository';
 import type { Problem, RunContext } from '../use-case.ts';
 import type { RecoveredState } from './follow-recovery.ts';
@@ -106,6 +106,7 @@ async function recover(context: RunContext, input: RecoverInput): Promise<Omit<R
       repository: scope.repository,
       log: scope.log,
       choice: scope.choice,
+      tablespaces: scope.tablespaces,
       place: open.place,
       server: open.server,
       whenReached: request.whenReached,
@@ -221,6 +222,8 @@ async function takePlace(
   });
   if (!(await readPgControl(data)).isShutDown)
     throw new AppError('RECOVERY_FAILED', 'The recovered server did not shut down cleanly.');
+  const { placedAt } = scope.site;
+  if (placedAt !== null) await moveTablespaceLinks({ dataDirectory: data, seenAs: placedAt, owner: place.owner });
   if (scope.inPlace !== null) {
     const { inPlace } = scope;
     const problems =

@@ -1,11 +1,12 @@
 // Brings the catalogue's copy of the snapshots in line with the repository: other programs and other hosts may have added
 // or removed some. Only manifests of snapshots that are new here are read.
 
-import { isAppError, mapConcurrently, type Logger } from '@varve/base';
+import { mapConcurrently, type Logger } from '@varve/base';
 import type { AppSnapshot, Manifest } from '@varve/contract';
 import type { Repository, Snapshot } from '@varve/repository';
 import type { SnapshotStore } from '../apps/snapshot-store.ts';
 import { describeSnapshot, readManifest } from '../snapshot/describe-snapshot.ts';
+import { isLost } from './is-lost.ts';
 
 const manifestsAtOnce = 8;
 
@@ -54,7 +55,7 @@ export async function syncSnapshots(options: SyncOptions): Promise<SyncReport> {
       const manifest = await readManifest(repository, snapshot, { signal });
       return { manifest, described: describeSnapshot(snapshot, manifest) };
     } catch (error) {
-      if (!isAppError(error, 'REPOSITORY_DAMAGED') && !isAppError(error, 'PATH_NOT_FOUND')) throw error;
+      if (!isLost(error)) throw error;
       unreadable.push(snapshot.id);
       return undefined;
     }

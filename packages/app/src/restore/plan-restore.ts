@@ -138,8 +138,7 @@ async function stepOf(context: RunContext, part: Part, scope: RestoreScope): Pro
       };
     }
     case 'database': {
-      const databases =
-        part.saved.method === 'base' ? await checkBase(part, context, scope) : await checkDump(context, part, scope);
+      const databases = part.saved.method === 'base' ? await checkBase(part) : await checkDump(context, part, scope);
       return {
         type: 'restore-database',
         component: part.saved.name,
@@ -153,18 +152,8 @@ async function stepOf(context: RunContext, part: Part, scope: RestoreScope): Pro
 
 type DatabasePart = Extract<Part, { kind: 'database' }>;
 
-async function checkBase(
-  part: DatabasePart,
-  context: RunContext,
-  { repository, snapshot }: RestoreScope,
-): Promise<string[]> {
-  await checkBaseTarget({
-    saved: part.saved,
-    component: part.component,
-    repository,
-    treeId: snapshot.tree,
-    signal: context.signal,
-  });
+async function checkBase(part: DatabasePart): Promise<string[]> {
+  await checkBaseTarget({ saved: part.saved, component: part.component });
   return [part.component.dataDirectory ?? ''];
 }
 

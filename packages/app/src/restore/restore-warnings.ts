@@ -3,6 +3,7 @@
 import { statfs } from 'node:fs/promises';
 import { formatBytes } from '@varve/base';
 import type { RestorePlan, SavedConfig } from '@varve/contract';
+import { savedTablespaces, tablespacesWarning } from '../components/database/saved-tablespaces.ts';
 import { locateVolume } from '../components/volume/locate-volume.ts';
 import type { PlanRestoreInput, RunContext } from '../use-case.ts';
 import type { RestoreScope } from './restore-scope.ts';
@@ -65,7 +66,20 @@ export async function restoreWarnings(
       message: `These services have no container: ${missingServices.join(', ')}. ${remedy}`,
     });
   }
+  warnings.push(...(await tablespaceWarnings(context, scope)));
   warnings.push(...imageWarnings(scope), ...(await spaceWarnings(context, scope)));
+  return warnings;
+}
+
+async function tablespaceWarnings({ signal }: RunContext, scope: RestoreScope): Promise<Warning[]> {
+  const warnings: Warning[] = [];
+  for (const { kind, saved } of scope.parts) {
+    if (kind !== 'database' || saved.method !== 'base') continue;
+    const where = { treeId: scope.snapshot.tree, name: saved.name, signal };
+    const tablespaces = await savedTablespaces(scope.repository, where);
+    const message = tablespacesWarning(tablespaces, { isInPlace: true });
+    if (message !== undefined) warnings.push({ code: 'tablespaces', subject: saved.name, message });
+  }
   return warnings;
 }
 

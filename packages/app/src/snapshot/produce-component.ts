@@ -45,7 +45,8 @@ export async function produce(input: ProduceInput): Promise<Produced> {
       return saveConfig({ ...input, component });
     case 'database': {
       const access = await databaseAccess({ component, secrets: context.secrets, project, signal: input.signal });
-      const database = { ...input, component, access, log: context.log };
+      const archivedWal = component.walArchive && { appId: app.id, component: component.name };
+      const database = { ...input, component, access, archivedWal, log: context.log };
       if (component.method === 'dump') return saveDump(database);
       const saveFiles = () => saveCluster(database);
       return component.method === 'base' ? saveFiles() : saveBoth(database, saveFiles);

@@ -63,6 +63,7 @@ export async function createPoint(
       MadeRestorePoint,
       'component' | 'name'
     >;
+    if (component.walArchive !== undefined) await handOver(access, signal);
     return { component: component.name, name, ...answer };
   } catch (error) {
     if (!isAppError(error, 'DATABASE_DENIED')) throw error;
@@ -98,6 +99,15 @@ select json_build_object(
   'timeline', ('x' || substr(pg_walfile_name(lsn), 1, 8))::bit(32)::int,
   'lsn', lsn::text,
   'at', to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')) from made`;
+}
+
+/** Log that comes by archive_command leaves the server by whole segments: this one is ended, where the user may do that. */
+async function handOver(access: DatabaseAccess, signal: AbortSignal): Promise<void> {
+  try {
+    await askServer(access, 'select pg_catalog.pg_switch_wal()', signal);
+  } catch (error) {
+    if (!isAppError(error, 'DATABASE_DENIED') && !isAppError(error, 'DATABASE_QUERY_FAILED')) throw error;
+  }
 }
 
 async function askServer(access: DatabaseAccess, sql: string, signal: AbortSignal): Promise<string> {

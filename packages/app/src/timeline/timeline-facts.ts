@@ -1,9 +1,10 @@
 // What the repository says about an app's WAL and base backups, kept in memory and in the catalogue. Each look lists the
 // snapshots and reads only what is new; what is gone from the repository is gone here.
 
-import { isAppError, mapConcurrently, messageOf, type Clock, type Logger } from '@varve/base';
+import { mapConcurrently, messageOf, type Clock, type Logger } from '@varve/base';
 import { readFileContent, type Repository, type Snapshot } from '@varve/repository';
 import { collectBytes } from '../components/collect-bytes.ts';
+import { isLost } from '../repositories/is-lost.ts';
 import { appTag, readManifest } from '../snapshot/describe-snapshot.ts';
 import { historyPath, isWalBlock, readWalBlock } from '../wal-archive/wal-block-files.ts';
 import { baseFacts, basesOf, type BaseFacts, type StoredBase } from './base-facts.ts';
@@ -187,7 +188,7 @@ async function readNew(options: {
         found.bases.set(snapshot.id, basesOf(await readManifest(repository, snapshot, { signal })));
       }
     } catch (error) {
-      if (!isAppError(error, 'REPOSITORY_DAMAGED') && !isAppError(error, 'PATH_NOT_FOUND')) throw error;
+      if (!isLost(error)) throw error;
       // A snapshot whose manifest is lost is told by the check; here it is one without base backups.
       if (!isWalBlock(snapshot)) found.bases.set(snapshot.id, []);
       else

@@ -3,7 +3,7 @@
 import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemErrorCode, throwIfAborted } from '@varve/base';
-import { dataPageBytes, findBadPage } from '@varve/postgres';
+import { dataPageBytes, findBadPage, tablespacesFolder } from '@varve/postgres';
 
 const readBytes = 1024 * 1024;
 /** What is named; the rest is counted. */
@@ -16,7 +16,7 @@ export interface PagesChecked {
   readonly named: readonly string[];
 }
 
-/** Reads `base` and `global` of a data folder. The system's error when a file cannot be read. */
+/** Reads `base`, `global` and the tablespaces of a recovered data folder. The system's error when a file cannot be read. */
 export async function checkPages(
   dataDirectory: string,
   options: { readonly signal: AbortSignal; readonly onPages?: (pages: number) => void },
@@ -35,8 +35,9 @@ interface RelationFile {
 }
 
 async function relationFiles(dataDirectory: string): Promise<RelationFile[]> {
-  const databases = await readdir(join(dataDirectory, 'base'));
-  const folders = ['global', ...databases.map((name) => `base/${name}`)];
+  const folders = ['global'];
+  for (const parent of ['base', ...(await tablespaceFolders(dataDirectory))])
+    folders.push(...(await readdir(join(dataDirectory, parent))).map((name) => `${parent}/${name}`));
   const files: RelationFile[] = [];
   for (const folder of folders) {
     const names = await readdir(join(dataDirectory, folder)).catch((error: unknown) => {
@@ -47,6 +48,19 @@ async function relationFiles(dataDirectory: string): Promise<RelationFile[]> {
       if (/^\d+(_\w+)?(\.\d+)?$/.test(name)) files.push({ path: `${folder}/${name}`, name });
   }
   return files;
+}
+
+/** The folders of server versions in the tablespaces of a recovered data folder. */
+async function tablespaceFolders(dataDirectory: string): Promise<string[]> {
+  const folder = join(dataDirectory, tablespacesFolder);
+  const oids = await readdir(folder).catch((error: unknown) => {
+    if (systemErrorCode(error) === 'ENOENT') return [];
+    throw error;
+  });
+  const versions = await Promise.all(
+    oids.map(async (oid) => (await readdir(join(folder, oid))).map((name) => `${tablespacesFolder}/${oid}/${name}`)),
+  );
+  return versions.flat().filter((path) => /\/PG_[^/]+$/.test(path));
 }
 
 async function checkFile(

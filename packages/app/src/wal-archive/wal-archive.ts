@@ -6,6 +6,7 @@ import type { WalBlock } from '@varve/contract';
 import { parseLsn, type Lsn } from '@varve/postgres';
 import { readFileContent, type Repository, type Snapshot } from '@varve/repository';
 import { collectBytes } from '../components/collect-bytes.ts';
+import { isLost } from '../repositories/is-lost.ts';
 import { historyPath, isWalBlock, readWalBlock, segmentPath, type WalOwner } from './wal-block-files.ts';
 
 const blocksAtOnce = 8;
@@ -62,7 +63,7 @@ export class WalArchive {
       try {
         return { snapshot, block: known?.get(snapshot.id) ?? (await readWalBlock(repository, snapshot, signal)) };
       } catch (error) {
-        if (!isAppError(error, 'REPOSITORY_DAMAGED') && !isAppError(error, 'PATH_NOT_FOUND')) throw error;
+        if (!isLost(error)) throw error;
         unreadable.push({ snapshotId: snapshot.id, error });
         return undefined;
       }
@@ -96,8 +97,12 @@ export class WalArchive {
 
   /** The bytes of a segment, as many as are here. REPOSITORY_DAMAGED when a part of them is lost. */
   read(segment: ArchivedSegment, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
-    const path = segmentPath(segment.name, segment.isComplete);
-    return readFileContent(this.#repository, { treeId: segment.stored.snapshot.tree, path, signal });
+    return readFileContent(this.#repository, { ...this.place(segment), signal });
+  }
+
+  /** Where the bytes of a segment are in the repository. */
+  place(segment: ArchivedSegment): { readonly treeId: string; readonly path: string } {
+    return { treeId: segment.stored.snapshot.tree, path: segmentPath(segment.name, segment.isComplete) };
   }
 
   /** A timeline's history file; undefined when no block of the cluster has it. */

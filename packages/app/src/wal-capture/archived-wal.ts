@@ -1,7 +1,7 @@
 // What of a database's log the repository has, as a committer needs to know it: where to go on, and whether there is a hole.
 
 import type { WalBlock } from '@varve/contract';
-import { parseLsn, segmentNameAt, type Lsn, type TimelineHistory } from '@varve/postgres';
+import { parseLsn, segmentNameAt, segmentStart, type Lsn, type TimelineHistory } from '@varve/postgres';
 import type { StoredBlock, WalArchive } from '../wal-archive/wal-archive.ts';
 
 export interface WalPlace {
@@ -67,4 +67,14 @@ export class ArchivedWal {
     if (before < 0n || this.bytesOf(nameOf(parent?.timeline ?? timeline, before)) === segmentBytes) return true;
     return parent !== undefined && this.bytesOf(nameOf(parent.timeline, lsn)) > 0;
   }
+}
+
+export function isAfter(a: WalPlace, b: WalPlace): boolean {
+  return a.timeline === b.timeline ? a.lsn > b.lsn : a.timeline > b.timeline;
+}
+
+/** Whether a place lies before the segment in which a block ended. */
+export function isBefore({ position }: { readonly position: WalPlace }, block: WalBlock): boolean {
+  const lsn: Lsn = segmentStart(parseLsn(block.endLsn), block.segmentBytes);
+  return isAfter({ timeline: block.timeline, lsn }, position);
 }

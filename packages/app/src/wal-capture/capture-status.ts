@@ -11,11 +11,23 @@ import type { GapNote } from './gap-notes.ts';
 type Facts = Omit<WalCapture, 'updatedAt'>;
 
 export interface CaptureStatusOptions extends WalOwner {
-  readonly slot: string;
+  /** Of log that is streamed. */
+  readonly slot: string | null;
+  /** For log that comes through a folder. */
+  readonly archive?: { readonly directory: string } | undefined;
   readonly clock: Clock;
   /** Called when something changed that people want to know at once. */
   readonly onChange: () => void;
 }
+
+const emptyFolder = {
+  readFrom: null,
+  waitingFiles: 0,
+  waitingBytes: 0,
+  freeBytes: null,
+  totalBytes: null,
+  server: null,
+};
 
 export class CaptureStatus {
   readonly #clock: Clock;
@@ -25,13 +37,15 @@ export class CaptureStatus {
   /** An end of the server's log, and when it was heard: the repository is complete up to then when it has that. */
   #heard: (WalPlace & { readonly at: string }) | undefined;
   #waitsFor: (WalPlace & { readonly at: string }) | undefined;
+  #serverProblem: (Pick<Facts, 'problem'> & Partial<Pick<Facts, 'state' | 'since'>>) | undefined;
 
-  constructor({ appId, component, slot, clock, onChange }: CaptureStatusOptions) {
+  constructor({ appId, component, slot, archive, clock, onChange }: CaptureStatusOptions) {
     this.#clock = clock;
     this.#onChange = onChange;
     this.#facts = {
       appId,
       component,
+      way: archive === undefined ? 'stream' : 'archive',
       slot,
       state: 'starting',
       since: clock.now().toISOString(),
@@ -47,13 +61,17 @@ export class CaptureStatus {
       spoolBytes: 0,
       spoolLimitBytes: 0,
       slotFacts: null,
+      archive: archive === undefined ? null : { ...emptyFolder, directory: archive.directory },
       gap: null,
       hasBaseBackup: null,
     };
   }
 
+  /** What is wrong with the server is told while the log itself seems to come. */
   describe(): WalCapture {
-    return { ...this.#facts, updatedAt: this.#now() };
+    const { state } = this.#facts;
+    const told = state === 'streaming' || state === 'starting' ? this.#serverProblem : undefined;
+    return { ...this.#facts, ...told, updatedAt: this.#now() };
   }
 
   /** As PostgreSQL writes it (`17.2`), once a connection was made. */
@@ -72,7 +90,7 @@ export class CaptureStatus {
         this.noteSlot(event.slot);
         return;
       case 'streaming':
-        this.#serverVersion = versionOf(event.source.versionNum);
+        if (event.source.versionNum > 0) this.#serverVersion ??= versionOf(event.source.versionNum);
         this.#facts = { ...this.#facts, systemId: event.source.systemId, timeline: event.start.timeline };
         this.#become('streaming', null);
         return;
@@ -119,6 +137,41 @@ export class CaptureStatus {
     if (isNews) this.#onChange();
   }
 
+  noteServerVersion(version: string): void {
+    this.#serverVersion = version;
+  }
+
+  /** What became known of the folder that log comes through. */
+  noteArchive(facts: Partial<NonNullable<WalCapture['archive']>>): void {
+    const { archive } = this.#facts;
+    if (archive) this.#facts = { ...this.#facts, archive: { ...archive, ...facts } };
+  }
+
+  /**
+   * What the server, asked apart from the log itself, says or why it does not answer; null when all is well. With `isStopped` no log
+   * comes because of it.
+   */
+  serverProblem(found: { readonly isStopped: boolean; readonly error: unknown } | null): void {
+    const before = this.#serverProblem;
+    const problem = found && describeError(found.error);
+    const since = before?.since ?? this.#now();
+    const isNews =
+      before?.problem?.code !== problem?.code || (before?.state !== undefined) !== (found?.isStopped ?? false);
+    if (!found) this.#serverProblem = undefined;
+    else this.#serverProblem = found.isStopped ? { state: 'stopped', since, problem } : { problem };
+    if (isNews) this.#onChange();
+  }
+
+  noteServerEnd({ timeline, lsn }: WalPlace): void {
+    this.#facts = { ...this.#facts, timeline, serverLsn: formatLsn(lsn) };
+  }
+
+  /** With everything before the place the repository is complete up to a time. */
+  hear(heard: WalPlace & { readonly at: string }): void {
+    this.#heard = heard;
+    this.#waitsFor ??= heard;
+  }
+
   noteGap({ reason, detectedAt, message }: GapNote): void {
     this.#facts = { ...this.#facts, gap: { reason, detectedAt, message } };
     this.#onChange();
@@ -148,7 +201,8 @@ export class CaptureStatus {
     this.#facts = { ...this.#facts, committedLsn, commitProblem: null, lastCommitAt };
     for (const heard of [this.#waitsFor, this.#heard]) {
       if (!place || !heard || place.timeline < heard.timeline || place.lsn < heard.lsn) continue;
-      this.#facts = { ...this.#facts, completeAt: heard.at };
+      // It is known less exactly for log that comes through a folder, and was complete all the same.
+      if (heard.at > (this.#facts.completeAt ?? '')) this.#facts = { ...this.#facts, completeAt: heard.at };
       this.#waitsFor = this.#heard;
     }
     if (wasBroken) this.#onChange();
@@ -163,8 +217,7 @@ export class CaptureStatus {
 
   #hear({ serverEnd, timeline, isConnected }: WalProgress): void {
     if (!isConnected) return;
-    this.#heard = { timeline, lsn: serverEnd, at: this.#now() };
-    this.#waitsFor ??= this.#heard;
+    this.hear({ timeline, lsn: serverEnd, at: this.#now() });
   }
 
   #become(state: WalCapture['state'], error: unknown): void {

@@ -1,6 +1,7 @@
 // Keeps one capture running for each database that wants one, over all processes of the installation: starts and stops them as apps
 // come, change and go, saves how they stand, and drops the slots of those that are gone.
 
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, type Clock, type Logger } from '@varve/base';
 import type { LockOwnerOptions } from '@varve/repository';
@@ -13,10 +14,10 @@ import type { SecretStore } from '../secrets/secret-store.ts';
 import { varveVersion } from '../version.ts';
 import { BaseBackupHealer } from './base-backup-healer.ts';
 import { broughtBackAt, type BroughtBackSources } from './brought-back.ts';
-import { captureLocation } from './capture-location.ts';
+import { captureWay } from './make-way.ts';
 import { CaptureStatus } from './capture-status.ts';
 import type { CaptureStore } from './capture-store.ts';
-import { captureClaim, capturedDatabases, type CapturedDatabase } from './captured-databases.ts';
+import { captureClaim, capturedDatabases, isStreamed, type CapturedDatabase } from './captured-databases.ts';
 import { DatabaseCapture } from './database-capture.ts';
 import { SlotKeeper } from './slot-keeper.ts';
 import { slotNameOf } from './slot-name.ts';
@@ -109,22 +110,24 @@ export class CaptureSupervisor implements AsyncDisposable {
   async #start(key: string, wanted: CapturedDatabase): Promise<void> {
     const { installationId, secrets, docker, pool, hostName, lockOwner, clock, logger, folder } = this.#options;
     const { owner } = wanted;
-    const slot = slotNameOf(installationId, owner);
-    await this.#options.captures.addSlot({ slot, component: owner.component, app: wanted.app });
-    const status = new CaptureStatus({ ...owner, slot, clock, onChange: () => this.#noteNews(key) });
+    const slot = isStreamed(wanted) ? slotNameOf(installationId, owner) : null;
+    if (slot !== null) await this.#options.captures.addSlot({ slot, component: owner.component, app: wanted.app });
+    const archive = wanted.component.walArchive;
+    const status = new CaptureStatus({ ...owner, slot, archive, clock, onChange: () => this.#noteNews(key) });
     const before = (await this.#options.captures.list(owner.appId)).find(
       ({ component }) => component === owner.component,
     );
     if (before) status.inherit(before);
     const stop = new AbortController();
+    const repository = () => pool.get(wanted.app.repositoryId);
+    const input = { ...wanted, secrets, docker: () => docker.get(), signal: stop.signal };
     const capture = new DatabaseCapture({
       owner,
-      slot,
+      way: captureWay(input, { owner, slot, status, repository, clock }),
       folder: join(folder, owner.appId, owner.component),
       status,
-      location: captureLocation({ ...wanted, secrets, docker: () => docker.get(), signal: stop.signal }),
       broughtBackAt: (since) => broughtBackAt(this.#options, { ...owner, since }),
-      repository: () => pool.get(wanted.app.repositoryId),
+      repository,
       commitMs: () => (this.#running.get(key)?.wanted ?? wanted).app.policy.pointInTime.commitSeconds * 1000,
       hostName,
       version: varveVersion,
@@ -141,7 +144,7 @@ export class CaptureSupervisor implements AsyncDisposable {
       savedAtMs: 0,
       savedText: '',
     });
-    logger.info('capturing WAL', { ...owner, slot });
+    logger.info('capturing WAL', { ...owner, slot, archive: archive?.directory });
   }
 
   /** False when another process has taken it: this one was suspended for long. */
@@ -157,9 +160,20 @@ export class CaptureSupervisor implements AsyncDisposable {
     running.stop.abort();
     await running.capture[Symbol.asyncDispose]();
     await this.#save(running).catch(() => {});
+    await this.#forget(running).catch((error: unknown) => {
+      this.#options.logger.warn('a spool could not be removed', { claim: key, error: messageOf(error) });
+    });
     await this.#options.claims.release(key).catch((error: unknown) => {
       this.#options.logger.warn('a claim could not be released', { claim: key, error: messageOf(error) });
     });
+  }
+
+  /** The spool of an app that is gone goes; where there is a slot, with that. */
+  async #forget({ wanted }: Running): Promise<void> {
+    const { apps, folder } = this.#options;
+    const { appId, component } = wanted.owner;
+    if (isStreamed(wanted) || (await apps.find(appId)) !== undefined) return;
+    await rm(join(folder, appId, component), { recursive: true, force: true });
   }
 
   #noteNews(key: string): void {
@@ -187,6 +201,7 @@ export class CaptureSupervisor implements AsyncDisposable {
 function isSame(a: CapturedDatabase, b: CapturedDatabase): boolean {
   return (
     a.app.repositoryId === b.app.repositoryId &&
-    JSON.stringify(a.component.source) === JSON.stringify(b.component.source)
+    JSON.stringify(a.component.source) === JSON.stringify(b.component.source) &&
+    JSON.stringify(a.component.walArchive) === JSON.stringify(b.component.walArchive)
   );
 }

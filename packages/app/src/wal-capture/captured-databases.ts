@@ -19,6 +19,11 @@ export function capturedDatabases<A extends { readonly id: string; readonly comp
   );
 }
 
+/** Whether a database's log is streamed, so that its server keeps a slot for us. */
+export function isStreamed({ component }: Pick<CapturedDatabase, 'component'>): boolean {
+  return component.walArchive === undefined;
+}
+
 /** One process of the installation has it. */
 export function captureClaim({ appId, component }: WalOwner): string {
   return `wal:${appId}/${component}`;

@@ -3,32 +3,20 @@
 
 import { statfs } from 'node:fs/promises';
 import { isAppError, sleep, type Clock, type Logger } from '@varve/base';
-import {
-  connectPostgres,
-  formatLsn,
-  identifyWalSource,
-  listSegments,
-  parseTimelineHistory,
-  readSlot,
-  readTimelineHistory,
-  receiveWal,
-  WalSpool,
-  type ConnectOptions,
-  type WalCaptureEvent,
-} from '@varve/postgres';
+import { formatLsn, listSegments, WalSpool, type WalCaptureEvent } from '@varve/postgres';
 import type { LockOwnerOptions, Repository } from '@varve/repository';
 import type { WalOwner } from '../wal-archive/wal-block-files.ts';
 import type { CaptureStatus } from './capture-status.ts';
+import type { CaptureWay } from './capture-way.ts';
 import { noteGap, type GapNote } from './gap-notes.ts';
 import { emptySpool } from './spool-files.ts';
 import { WalCommitter } from './wal-committer.ts';
 
 export interface DatabaseCaptureOptions {
   readonly owner: WalOwner;
-  readonly slot: string;
+  readonly way: CaptureWay;
   readonly folder: string;
   readonly status: CaptureStatus;
-  readonly location: () => Promise<ConnectOptions>;
   /** When Varve itself last brought the database back, after `since`; undefined when it did not. */
   readonly broughtBackAt: (since: string) => Promise<string | undefined>;
   readonly repository: () => Promise<Repository>;
@@ -50,7 +38,6 @@ export interface DatabaseCaptureOptions {
 const second = 1000;
 const defaultRetryDelaysMs = [5 * second, 15 * second, 30 * second, 60 * second, 120 * second, 300 * second];
 const defaultCommitRetryDelaysMs = [second, 5 * second, 15 * second, 30 * second];
-const slotCheckMs = 60 * second;
 /** A last commit when the server stops may take so long. */
 const farewellMs = 10 * second;
 const defaultSpoolLimitBytes = 10 * 1024 ** 3;
@@ -71,7 +58,7 @@ export class DatabaseCapture implements AsyncDisposable {
   /** Starts at once; dispose it in any case. */
   constructor(options: DatabaseCaptureOptions) {
     this.#options = options;
-    this.#done = Promise.all([this.#run(), this.#watchSlot()]).then(() => {});
+    this.#done = Promise.all([this.#run(), options.way.watch(this.#stop.signal)]).then(() => {});
   }
 
   get status(): CaptureStatus {
@@ -118,7 +105,7 @@ export class DatabaseCapture implements AsyncDisposable {
     this.#stop.signal.addEventListener('abort', stopAll, { once: true });
     const commits = this.#commitForEver({ spool, committer, maxBytes, signal: stop.signal });
     try {
-      await this.#receiveForEver(spool);
+      await this.#receiveForEver(spool, committer);
     } finally {
       this.#stop.signal.removeEventListener('abort', stopAll);
       stop.abort();
@@ -126,24 +113,23 @@ export class DatabaseCapture implements AsyncDisposable {
       await commits;
     }
     if (this.#stop.signal.aborted) {
-      await committer.turn({ withPartial: true, signal: AbortSignal.timeout(farewellMs) }).catch(() => false);
+      const signal = AbortSignal.timeout(farewellMs);
+      await this.#options.way.finish({ spool, committer, signal }).catch(() => {});
+      await committer.turn({ withPartial: true, signal }).catch(() => false);
       return;
     }
     await this.#takeOver(spool, committer);
   }
 
   /** Resolves when capturing is to end, or when the server surely has another history; throws when the spool failed. */
-  async #receiveForEver(spool: WalSpool): Promise<void> {
-    const { slot, location, status } = this.#options;
+  async #receiveForEver(spool: WalSpool, committer: WalCommitter): Promise<void> {
+    const { way, status } = this.#options;
     const { signal } = this.#stop;
     for (let failures = 0; ; failures++) {
       try {
-        await receiveWal({
-          location,
+        await way.receive({
           spool,
-          slot,
-          createSlot: true,
-          continueAfterGap: true,
+          committer,
           signal,
           onEvent: (event) => {
             if (event.kind === 'streaming') {
@@ -201,7 +187,7 @@ export class DatabaseCapture implements AsyncDisposable {
     }
     await spool.close();
     await emptySpool(folder);
-    if (end) await this.#beginOnNewTimeline(end.timeline);
+    if (end) await this.#options.way.beginAnew(end.timeline, { folder, signal });
     this.#diverged = 0;
     const { owner } = this.#options;
     const since = this.status.describe().completeAt;
@@ -210,28 +196,6 @@ export class DatabaseCapture implements AsyncDisposable {
     if (broughtBackAt !== undefined)
       logger.info(`capture begins anew, because the database was brought back at ${broughtBackAt}`, { ...owner });
     else logger.warn('the server has another history; capture begins anew', { ...owner, reason: problem });
-  }
-
-  /**
-   * A server that was set back and promoted left our timeline at a place that is in the repository already: capturing goes on with the
-   * first segment of the timeline that it went to, so that both histories stay whole.
-   */
-  async #beginOnNewTimeline(ours: number): Promise<void> {
-    const { signal } = this.#stop;
-    await using connection = await connectPostgres({
-      ...(await this.#options.location()),
-      replication: 'database',
-      signal,
-    });
-    const source = await identifyWalSource(connection, { signal });
-    if (source.timeline <= ours) return;
-    const text = Buffer.from(await readTimelineHistory(connection, source.timeline, { signal })).toString('latin1');
-    const { ancestors } = parseTimelineHistory(text, source.timeline);
-    const index = ancestors.findIndex(({ timeline }) => timeline === ours);
-    const left = ancestors[index];
-    if (!left) return;
-    await using spool = await WalSpool.open({ folder: this.#options.folder });
-    await spool.begin(source, { timeline: ancestors[index + 1]?.timeline ?? source.timeline, lsn: left.switchLsn });
   }
 
   async #commitForEver(options: {
@@ -283,21 +247,6 @@ export class DatabaseCapture implements AsyncDisposable {
       const timer = setTimeout(wake, waitMs);
       this.#wakeCommits = wake;
     });
-  }
-
-  async #watchSlot(): Promise<void> {
-    const { signal } = this.#stop;
-    for (;;) {
-      await sleep(slotCheckMs, { signal }).catch(() => {});
-      if (signal.aborted) return;
-      try {
-        await using connection = await connectPostgres({ ...(await this.#options.location()), signal });
-        const slot = await readSlot(connection, this.#options.slot, { signal });
-        if (slot) this.status.noteSlot(slot);
-      } catch {
-        // The receiver tells why the server cannot be reached.
-      }
-    }
   }
 
   async #pause(failures: number): Promise<void> {

@@ -22,10 +22,15 @@ export async function listCaptures(options: ListCapturesOptions): Promise<WalCap
   const { apps, store, claims, installationId, clock } = options;
   const known = new Map((await store.list()).map((one) => [captureClaim(one), one]));
   const captures: WalCapture[] = [];
-  for (const { owner, app } of apps.flatMap((one) => capturedDatabases(one))) {
+  for (const database of apps.flatMap((one) => capturedDatabases(one))) {
+    const { owner, app } = database;
     const claim = captureClaim(owner);
-    const slot = slotNameOf(installationId, owner);
-    const capture = known.get(claim) ?? new CaptureStatus({ ...owner, slot, clock, onChange: () => {} }).describe();
+    const archive = database.component.walArchive;
+    const slot = archive === undefined ? slotNameOf(installationId, owner) : null;
+    const fresh = new CaptureStatus({ ...owner, slot, archive, clock, onChange: () => {} }).describe();
+    const saved = known.get(claim);
+    // Of the way that it was captured in before only the past counts.
+    const capture = saved?.way === fresh.way ? saved : fresh;
     const isOn = await claims.isTaken(claim);
     const since = known.has(claim) ? capture.updatedAt : app.createdAt;
     captures.push(isOn ? capture : { ...capture, state: 'off', since, problem: null });

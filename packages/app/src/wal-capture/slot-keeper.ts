@@ -12,7 +12,7 @@ import type { DockerConnection } from '../docker-connection.ts';
 import type { SecretStore } from '../secrets/secret-store.ts';
 import { captureAccess } from './capture-location.ts';
 import type { CaptureStore, MadeSlot } from './capture-store.ts';
-import { capturedDatabases } from './captured-databases.ts';
+import { capturedDatabases, isStreamed } from './captured-databases.ts';
 import { slotNameOf } from './slot-name.ts';
 
 export interface SlotKeeperOptions {
@@ -68,6 +68,7 @@ export class SlotKeeper {
     const wanted = new Set(
       (await apps.list())
         .flatMap((app) => capturedDatabases(app))
+        .filter((database) => isStreamed(database))
         .map(({ owner }) => slotNameOf(installationId, owner)),
     );
     return made.filter(({ slot }) => !wanted.has(slot));

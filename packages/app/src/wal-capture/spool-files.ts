@@ -69,6 +69,13 @@ export async function readHistories(folder: string): Promise<ReadonlyMap<number,
   return histories;
 }
 
+/** Those of a timeline and of its ancestors, as far as the spool has them. */
+export function historiesOf(timeline: number, spooled: ReadonlyMap<number, SpoolHistory>): Map<number, Uint8Array> {
+  const ancestors = spooled.get(timeline)?.history.ancestors.map((ancestor) => ancestor.timeline) ?? [];
+  const wanted = new Set([...ancestors, timeline]);
+  return new Map([...spooled].filter(([one]) => wanted.has(one)).map(([one, { data }]) => [one, data]));
+}
+
 /** Removes the tail of a timeline or of what lies before a gap, once it is safe elsewhere. */
 export async function removeTail(folder: string, name: string): Promise<void> {
   await rm(join(folder, `${name}.partial`), { force: true });

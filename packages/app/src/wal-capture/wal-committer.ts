@@ -2,7 +2,7 @@
 // Only what is in the repository counts: after a crash, or a failure of any kind, it looks there for where to go on. Segments leave
 // the spool when they are stored and no record that began in them is still incomplete.
 
-import { AppError, isAppError, throwIfAborted, type Clock, type Logger } from '@varve/base';
+import { AppError, throwIfAborted, type Clock, type Logger } from '@varve/base';
 import type { WalBlock } from '@varve/contract';
 import {
   formatLsn,
@@ -15,13 +15,14 @@ import {
 } from '@varve/postgres';
 import { readFileContent, type LockOwnerOptions, type Repository } from '@varve/repository';
 import { collectBytes } from '../components/collect-bytes.ts';
+import { isLost } from '../repositories/is-lost.ts';
 import { commitBlock } from '../wal-archive/commit-block.ts';
 import { WalArchive, type StoredBlock } from '../wal-archive/wal-archive.ts';
 import { historyPath, type WalOwner } from '../wal-archive/wal-block-files.ts';
-import { ArchivedWal, type WalPlace } from './archived-wal.ts';
+import { ArchivedWal, isAfter, isBefore, type WalPlace } from './archived-wal.ts';
 import { BlockDraft } from './block-draft.ts';
 import { clearGapNote, noteGap, readGapNote, type GapNote } from './gap-notes.ts';
-import { listSettled, readHistories, removeTail, segmentBytes, setAside, type SpoolHistory } from './spool-files.ts';
+import { historiesOf, listSettled, readHistories, removeTail, segmentBytes, setAside } from './spool-files.ts';
 
 export interface WalCommitterOptions {
   readonly spool: Pick<WalSpool, 'folder' | 'state' | 'openSegment' | 'release'>;
@@ -73,6 +74,24 @@ export class WalCommitter {
     return block && { timeline: block.timeline, lsn: parseLsn(block.endLsn) };
   }
 
+  /** How much of a segment is in the repository; undefined while that is not known, or what is there is another history. */
+  storedBytesOf(name: string): number | undefined {
+    const archived = this.#archived;
+    if (!archived || archived.systemId !== this.#options.spool.state?.systemId) return undefined;
+    const isOtherHistory = this.#untoldGap(archived.newest?.block)?.reason === 'diverged';
+    return isOtherHistory ? undefined : archived.bytesOf(name);
+  }
+
+  /** Timelines whose history file is in the newest block. */
+  get storedHistories(): readonly number[] {
+    return this.#archived?.newest?.block.histories ?? [];
+  }
+
+  /** The time of the last commit or abort in the newest block. */
+  get latestAt(): string | null {
+    return this.#archived?.newest?.block.segments.findLast(({ latestAt }) => latestAt !== null)?.latestAt ?? null;
+  }
+
   /** The first block of what is in the repository without a gap. */
   get runStart(): WalBlock | undefined {
     return this.#archived?.runStart;
@@ -98,7 +117,7 @@ export class WalCommitter {
     } catch (error) {
       this.#open = undefined;
       this.#archived = undefined;
-      if (isAppError(error, 'REPOSITORY_DAMAGED')) this.#isContentLost = true;
+      if (isLost(error)) this.#isContentLost = true;
       throw error;
     }
   }
@@ -106,7 +125,6 @@ export class WalCommitter {
   async #turn(state: SpoolState, { withPartial, signal }: Parameters<WalCommitter['turn']>[0]): Promise<boolean> {
     const { folder } = this.#options.spool;
     const files = await listSettled(folder, state.segmentBytes);
-    if (!this.#archived && files.length === 0) return false;
     if (this.#archived?.systemId !== state.systemId) await this.#load(state, signal);
     // Until a block of another history is stored, what is there of the old one under the same names says nothing.
     const isOtherHistory = this.#untoldGap(this.#archived?.newest?.block)?.reason === 'diverged';
@@ -347,16 +365,6 @@ export class WalCommitter {
   }
 }
 
-function isAfter(a: WalPlace, b: WalPlace): boolean {
-  return a.timeline === b.timeline ? a.lsn > b.lsn : a.timeline > b.timeline;
-}
-
-/** Whether a file lies before the place where a block ended. */
-function isBefore({ position }: SpoolSegment, block: WalBlock): boolean {
-  const lsn: Lsn = segmentStart(parseLsn(block.endLsn), block.segmentBytes);
-  return isAfter({ timeline: block.timeline, lsn }, position);
-}
-
 function fileAt(
   files: readonly SpoolSegment[],
   { timeline, inputLsn, segmentBytes: size }: BlockDraft,
@@ -383,11 +391,4 @@ function isWorthStoring(
   if (endLsn <= storedLsn) return ending !== undefined && stored !== null && !stored.block.sealed;
   if (withPartial || ending !== undefined) return true;
   return segmentStart(endLsn, draft.segmentBytes) > segmentStart(storedLsn, draft.segmentBytes);
-}
-
-/** Those of a timeline and of its ancestors, as far as the spool has them. */
-function historiesOf(timeline: number, spooled: ReadonlyMap<number, SpoolHistory>): Map<number, Uint8Array> {
-  const ancestors = spooled.get(timeline)?.history.ancestors.map((ancestor) => ancestor.timeline) ?? [];
-  const wanted = new Set([...ancestors, timeline]);
-  return new Map([...spooled].filter(([one]) => wanted.has(one)).map(([one, { data }]) => [one, data]));
 }

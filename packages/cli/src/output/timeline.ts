@@ -17,6 +17,7 @@ const gapReasons: Readonly<Record<TimelineGap['reason'], string>> = {
   'slot-lost': 'the server had given up the replication slot',
   diverged: 'the server was set back, and wrote another history',
   'spool-lost': 'the spool was lost before it was stored',
+  'archive-missing': 'its archive_command did not bring it',
   'block-missing': 'it is no longer in the repository',
   'block-unreadable': 'it cannot be read from the repository',
 };

@@ -49,6 +49,37 @@ export function parseBackupManifest(bytes: Uint8Array): BackupManifest {
   }
 }
 
+/** What a file of the manifest became: its new path and size; without a checksum when it was not read for one. */
+export interface ReplacedFile extends ManifestFile {
+  readonly path: string;
+}
+
+/**
+ * The manifest of the same backup after files were replaced, by the paths that it has; everything else stays byte for byte. The input
+ * MUST be valid ({@link parseBackupManifest}). DATABASE_BACKUP_MISMATCH when it lists fewer of them than were replaced.
+ */
+export function replaceInManifest(bytes: Uint8Array, replaced: ReadonlyMap<string, ReplacedFile>): Buffer {
+  const lines = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8').split('\n');
+  let found = 0;
+  const changed = lines.map((line) => {
+    const text = /"Path": ("(?:[^"\\]|\\.)*")/.exec(line)?.[1];
+    const file = text === undefined ? undefined : replaced.get(String(JSON.parse(text)));
+    if (file === undefined || text === undefined) return line;
+    found++;
+    return line
+      .replace(text, () => JSON.stringify(file.path))
+      .replace(/"Size": \d+/, `"Size": ${file.sizeBytes}`)
+      .replace(
+        /, "Checksum-Algorithm": "SHA256", "Checksum": "[0-9a-f]*"/,
+        file.sha256 === undefined ? '' : `, "Checksum-Algorithm": "SHA256", "Checksum": "${file.sha256}"`,
+      );
+  });
+  if (found !== replaced.size) throw damaged('it does not list every file that was sent');
+  const body = changed.join('\n').replace(/"Manifest-Checksum": "[0-9a-f]{64}"\}\n$/, '');
+  const sum = createHash('sha256').update(body).digest('hex');
+  return Buffer.from(`${body}"Manifest-Checksum": "${sum}"}\n`);
+}
+
 function fileOf(entry: Readonly<Record<string, unknown>>): [string, ManifestFile] {
   const encoded = entry['Encoded-Path'];
   const path = typeof encoded === 'string' ? Buffer.from(encoded, 'hex').toString('latin1') : String(entry['Path']);

@@ -33,9 +33,14 @@ export class BackupProof {
     }
   }
 
+  /** The manifest that has passed, as it was. */
+  get manifestBytes(): Buffer {
+    return Buffer.concat(this.#manifest);
+  }
+
   /** Compares everything that has passed. Throws DATABASE_BACKUP_MISMATCH with the first files that differ. */
   verify(): BackupManifest {
-    const manifest = parseBackupManifest(Buffer.concat(this.#manifest));
+    const manifest = parseBackupManifest(this.manifestBytes);
     const sent = new Map<string, FileDigest>();
     for (const { prefix, digests } of this.#archives) {
       for (const [name, digest] of digests.files) sent.set(prefix + name, digest);

@@ -12,6 +12,8 @@ export interface BaseBackupCommandOptions {
   readonly includeWal: boolean;
   readonly includeManifest: boolean;
   readonly maxRateKBps?: number | undefined;
+  /** Only what changed since the backup whose manifest was uploaded; from 17 on. */
+  readonly isIncremental?: boolean | undefined;
 }
 
 /** The command. WAIT is off: the server need not wait for its own archive, because the WAL comes along or is streamed. */
@@ -38,6 +40,7 @@ export function baseBackupCommand(options: BaseBackupCommandOptions, versionNum:
     ...(options.maxRateKBps === undefined ? [] : [`MAX_RATE ${options.maxRateKBps}`]),
     'TABLESPACE_MAP true',
     'VERIFY_CHECKSUMS true',
+    ...(options.isIncremental === true ? ['INCREMENTAL true'] : []),
     ...(options.includeManifest ? ["MANIFEST 'yes'", "MANIFEST_CHECKSUMS 'SHA256'"] : []),
   ];
   return `BASE_BACKUP ( ${parts.join(', ')} )`;

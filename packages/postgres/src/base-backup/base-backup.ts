@@ -22,6 +22,11 @@ export interface BaseBackupOptions {
   readonly includeManifest?: boolean | undefined;
   /** The server's own throttle, 32 to 1048576 kB/s. */
   readonly maxRateKBps?: number | undefined;
+  /**
+   * Servers from 17 on with `summarize_wal`: the manifest of an earlier backup; only blocks that changed since come of its relation
+   * files, see `rebuildFile`. What the server refuses is thrown before the first part, and the session can be used for another.
+   */
+  readonly incrementalFrom?: Uint8Array | undefined;
   /** Gives up when the server sends nothing for this long once data flows. Default 5 min. */
   readonly stallTimeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -73,6 +78,7 @@ export async function* baseBackup(
   throwIfAborted(options.signal);
   checkOptions(connection, options);
   const includeWal = options.includeWal ?? true;
+  if (options.incrementalFrom !== undefined) await uploadManifest(connection, options.incrementalFrom, options.signal);
   const slot = includeWal ? await holdWal(connection, options.signal) : undefined;
   const command = baseBackupCommand(
     {
@@ -81,6 +87,7 @@ export async function* baseBackup(
       includeWal,
       includeManifest: options.includeManifest ?? true,
       maxRateKBps: options.maxRateKBps,
+      isIncremental: options.incrementalFrom !== undefined,
     },
     connection.versionNum,
   );
@@ -103,6 +110,14 @@ export async function* baseBackup(
     await exchange.abandon();
     await releaseWal(connection, slot);
   }
+}
+
+async function uploadManifest(
+  connection: PgConnection,
+  manifest: Uint8Array,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  await connection.copyIn('UPLOAD_MANIFEST', [manifest], { signal });
 }
 
 function checkOptions(connection: PgConnection, options: BaseBackupOptions): void {

@@ -31,8 +31,8 @@ export interface FileOwner {
 
 /**
  * Cleans the folder, moves the cluster's own ALTER SYSTEM settings to `keepSettingsAt` (cleaned), and marks the folder for
- * recovery. RESTORE_TARGET_INVALID when there is no backup_label (then nothing says where recovery has to begin), and when there are
- * tablespaces.
+ * recovery. RESTORE_TARGET_INVALID when there is no backup_label (then nothing says where recovery has to begin), and when there is
+ * a map of tablespaces: `placeTablespaces` comes before.
  */
 export async function prepareDataFolder(options: {
   readonly dataDirectory: string;
@@ -50,7 +50,7 @@ export async function prepareDataFolder(options: {
   const map = await readFile(join(dataDirectory, 'tablespace_map'), 'utf8').catch(absent(''));
   if (map.trim() !== '') {
     throw new AppError('RESTORE_TARGET_INVALID', `${dataDirectory} has tablespaces outside of itself.`, {
-      hint: 'Put them into folders of their own and name these in tablespace_map, then start the server by hand.',
+      hint: 'The server would write into the folders of the original. Recover with a version of Varve that places them.',
     });
   }
   for (const name of leftovers) await rm(join(dataDirectory, name), { force: true, recursive: true });

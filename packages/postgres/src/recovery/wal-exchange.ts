@@ -15,12 +15,19 @@ const defaultPatienceSeconds = 30;
 /** What lies ready is at most this much, or a few segments when they are large. */
 const defaultWindowBytes = 256 * 1024 * 1024;
 const leastWindow = 3;
-const servedAtOnce = 2;
+/** Enough that threads which fetch always have the next one to go on with. */
+const servedAtOnce = 4;
 const attempts = 4;
 
+/** A file that is written by whoever has it. */
+export interface WrittenWalFile {
+  /** Writes the content to an empty file. When it settles, nothing is written any more. */
+  writeTo(path: string): Promise<void>;
+}
+
 export interface WalFileSource {
-  /** The bytes of a segment or history file; undefined when it is certain that there is none. */
-  open(name: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array> | undefined>;
+  /** A segment or history file, as its bytes or as what writes it; undefined when it is certain that there is none. */
+  open(name: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array> | WrittenWalFile | undefined>;
 }
 
 export interface WalExchangeOptions {
@@ -194,6 +201,8 @@ export class WalExchange implements AsyncDisposable {
     const work = this.#deliver(name, wasAsked).finally(() => {
       this.#answering.delete(name);
       this.#working.delete(work);
+      // At once, not with the next look: whoever fetches would have nothing to do until then.
+      if (!this.#stop.signal.aborted && this.#failure === undefined) this.#prefetch();
     });
     this.#working.add(work);
   }
@@ -205,9 +214,9 @@ export class WalExchange implements AsyncDisposable {
     try {
       if (!walFileName.test(name)) return await this.#write(join(exchangeNames.absent, name), '');
       const found = await retry({ attempts, firstDelayMs: 500, maxDelayMs: 10_000, signal }, async () => {
-        const bytes = await source.open(name, signal);
-        if (bytes === undefined) return false;
-        await this.#put(name, bytes);
+        const content = await source.open(name, signal);
+        if (content === undefined) return false;
+        await this.#put(name, content);
         return true;
       });
       if (found) this.#servedCount += 1;
@@ -224,20 +233,23 @@ export class WalExchange implements AsyncDisposable {
     }
   }
 
-  async #put(name: string, bytes: AsyncIterable<Uint8Array>): Promise<void> {
+  async #put(name: string, content: AsyncIterable<Uint8Array> | WrittenWalFile): Promise<void> {
     const { folder, owner, segmentBytes } = this.#options;
     const { signal } = this.#stop;
     const temporary = join(folder, `.${name}.${randomBytes(4).toString('hex')}`);
     try {
       {
         await using file = await open(temporary, 'wx', 0o600);
-        let written = 0;
-        for await (const piece of bytes) {
-          throwIfAborted(signal);
-          await writeAll(file, piece);
-          written += piece.length;
+        if ('writeTo' in content) await content.writeTo(temporary);
+        else {
+          for await (const piece of content) {
+            throwIfAborted(signal);
+            await writeAll(file, piece);
+          }
         }
-        if (!name.endsWith('.history') && written < segmentBytes) await file.truncate(segmentBytes);
+        throwIfAborted(signal);
+        const { size } = await file.stat();
+        if (!name.endsWith('.history') && size < segmentBytes) await file.truncate(segmentBytes);
       }
       await give(temporary, owner);
       await rename(temporary, join(folder, exchangeNames.ready, name));

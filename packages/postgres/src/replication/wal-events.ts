@@ -24,8 +24,8 @@ export interface WalProgress {
   readonly isConnected: boolean;
 }
 
-/** Why WAL may be missing: it is gone from the server, or the slot that held it is. */
-export type GapReason = 'wal-removed' | 'slot-missing' | 'slot-lost';
+/** Why WAL may be missing: it is gone from the server, or the slot that held it is, or it never came into an archive folder. */
+export type GapReason = 'wal-removed' | 'slot-missing' | 'slot-lost' | 'archive-missing';
 
 export type WalEvent =
   | { readonly kind: 'slot'; readonly slot: SlotFacts; readonly isNew: boolean }

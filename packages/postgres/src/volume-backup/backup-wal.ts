@@ -30,14 +30,25 @@ export interface WalFile {
 const walPageBytes = 8192;
 const historyName = /^[0-9A-F]{8}\.history$/;
 
+/** Names of the segments that a backup needs, in order. */
+export function backupWalNames(wal: BackupWal): string[] {
+  const { timeline, segmentBytes } = wal;
+  return Array.from(segmentStarts(wal), (lsn) => segmentNameAt({ timeline, lsn }, segmentBytes));
+}
+
 /**
  * The segments from start to end, in order, and every history file. WAL_GAP when one is not there (any more).
  * @param folder `pg_wal`, with links followed
+ * @param elsewhere names of segments that are taken from another place
  */
-export async function findBackupWal(folder: string, wal: BackupWal): Promise<WalFile[]> {
+export async function findBackupWal(
+  folder: string,
+  wal: BackupWal,
+  elsewhere: ReadonlySet<string> = new Set(),
+): Promise<WalFile[]> {
   const files: WalFile[] = [];
-  for (const start of segmentStarts(wal)) {
-    const name = segmentNameAt({ timeline: wal.timeline, lsn: start }, wal.segmentBytes);
+  for (const name of backupWalNames(wal)) {
+    if (elsewhere.has(name)) continue;
     const path = join(folder, name);
     try {
       files.push({ name, path, sizeBytes: (await stat(path)).size });
@@ -55,11 +66,16 @@ export async function findBackupWal(folder: string, wal: BackupWal): Promise<Wal
   return files;
 }
 
-/** Proves, after they were read, that all segments were what they should be. WAL_GAP when one is gone by now, WAL_INVALID. */
-export async function proveBackupWal(folder: string, wal: BackupWal): Promise<void> {
+/** Proves, after they were read, that all segments but those from elsewhere were what they should be. WAL_GAP when one is gone by now, WAL_INVALID. */
+export async function proveBackupWal(
+  folder: string,
+  wal: BackupWal,
+  elsewhere: ReadonlySet<string> = new Set(),
+): Promise<void> {
   for (const start of segmentStarts(wal)) {
     const { timeline, segmentBytes, systemId } = wal;
     const name = segmentNameAt({ timeline, lsn: start }, segmentBytes);
+    if (elsewhere.has(name)) continue;
     try {
       await checkSegmentFile(join(folder, name), { timeline, start, segmentBytes, pageBytes: walPageBytes, systemId });
     } catch (error) {

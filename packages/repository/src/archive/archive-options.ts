@@ -106,6 +106,19 @@ export interface AddBytesOptions extends Omit<AddStreamOptions, 'source'> {
   readonly data: Uint8Array;
 }
 
+/** A chunk that the repository has. */
+export interface StoredChunk {
+  readonly id: string;
+  readonly sizeBytes: number;
+}
+
+/** What becomes of a file in a tar: another name for it (a path in the tar), and what is in it. */
+export interface RewrittenFile {
+  readonly name: string;
+  /** Stored chunks only at multiples of the chunks' size of `pages`, and of that size but for the last. */
+  readonly content: AsyncIterable<Uint8Array | StoredChunk>;
+}
+
 export interface AddTarOptions {
   /** Folder in the snapshot that the archive's content becomes. */
   readonly target: string;
@@ -116,6 +129,14 @@ export interface AddTarOptions {
   readonly rootLikeFirstFolder?: boolean | undefined;
   /** Files that are cut at the borders of their pages; patterns are matched against paths in the target. */
   readonly pages?: PageFiles | undefined;
+  /** Asked for each file; undefined: it is stored as it is. Its errors fail the input. */
+  readonly rewrite?:
+    | ((file: {
+        readonly name: string;
+        readonly sizeBytes: number;
+        readonly content: AsyncIterable<Uint8Array>;
+      }) => RewrittenFile | undefined)
+    | undefined;
 }
 
 export interface CommitOptions {

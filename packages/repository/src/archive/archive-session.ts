@@ -164,7 +164,11 @@ export class ArchiveSession implements AsyncDisposable {
       const saver = new TarSaver(this.#run, makeRules({ excludes: [], pages: options.pages }));
       const defaults = (name: Buffer): TreeNode => ({ ...this.#defaultFolder(this.#startedAt), name });
       const stripComponents = options.stripComponents ?? 0;
-      const saved = await saver.save(abortable(options.source, this.#signal), { stripComponents, defaults });
+      const saved = await saver.save(abortable(options.source, this.#signal), {
+        stripComponents,
+        defaults,
+        rewrite: options.rewrite,
+      });
       const like = options.rootLikeFirstFolder ? saved.firstFolder : undefined;
       const root = saved.rootNode ?? like ?? this.#defaultFolder(this.#startedAt);
       this.#placeFolder(components, root, saved.treeId);

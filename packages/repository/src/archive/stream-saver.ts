@@ -1,9 +1,12 @@
 // Saves one sequence of bytes that arrives in pieces: cut in the main thread, hashed, compressed and sealed by the workers,
 // with a bounded number of chunks under way.
 
+import { AppError } from '@varve/base';
+import { plaintextLength } from '../blob-index/blob-index.ts';
 import { minChunkBytes, type Chunker } from '../chunker/chunker.ts';
 import { isZeroChunk } from '../chunker/zero-chunk.ts';
 import { systemError } from '../filesystem/system-error.ts';
+import type { StoredChunk } from './archive-options.ts';
 import type { ArchiveRun } from './archive-run.ts';
 import type { Counts } from './worker-protocol.ts';
 
@@ -62,6 +65,27 @@ export class StreamSaver implements Disposable {
       for (const piece of pieces) await this.#feed(piece);
     }
     await this.#feed(bytes);
+  }
+
+  /** Takes a chunk over that the repository has. REPOSITORY_DAMAGED when it has not; only at the border of a chunk of pages. */
+  async writeStored({ id, sizeBytes }: StoredChunk): Promise<void> {
+    const filled = this.#batch?.filled ?? 0;
+    if (this.#pageChunkBytes === 0 || filled % this.#pageChunkBytes !== 0)
+      throw new AppError('INTERNAL', 'A stored chunk was added within another one.');
+    const location = this.#run.repository.index.lookup('data', id);
+    if (location === undefined || plaintextLength(location) !== sizeBytes) {
+      throw new AppError(
+        'REPOSITORY_DAMAGED',
+        `The data blob ${id} is not in the repository any more, or not as it was.`,
+        {
+          hint: 'Check the repository.',
+        },
+      );
+    }
+    if (filled > 0) await this.#sendBatch();
+    this.#assertRoom(1);
+    this.#size += sizeBytes;
+    this.#ids.push(Promise.resolve(id));
   }
 
   /**

@@ -8,6 +8,7 @@ import { fileTypeBits, goModeOf } from '../filesystem/file-mode.ts';
 import { readTar, type TarEntry } from '../tar/read-tar.ts';
 import { printableName } from '../tree/go-quote.ts';
 import type { TreeNode } from '../tree/tree-node.ts';
+import type { AddTarOptions, RewrittenFile } from './archive-options.ts';
 import type { ArchiveRun } from './archive-run.ts';
 import { Selection, type SelectionRules } from './selection.ts';
 import { StreamSaver } from './stream-saver.ts';
@@ -71,16 +72,26 @@ export class TarSaver {
   /** Reads the whole stream. `defaults` makes the metadata of folders that have no entry. Call once. */
   async save(
     source: AsyncIterable<Uint8Array>,
-    options: { readonly stripComponents: number; readonly defaults: (name: Buffer) => TreeNode },
+    options: {
+      readonly stripComponents: number;
+      readonly defaults: (name: Buffer) => TreeNode;
+      readonly rewrite?: AddTarOptions['rewrite'];
+    },
   ): Promise<SavedTar> {
-    await readTar(source, (entry, content) => this.#saveEntry(entry, content, options.stripComponents));
+    await readTar(source, (entry, content) => {
+      const { stripComponents, rewrite } = options;
+      const name = entry.name.toString();
+      const rewritten = entry.type === 'file' ? rewrite?.({ name, sizeBytes: entry.size, content }) : undefined;
+      if (rewritten === undefined) return this.#saveEntry(entry, content, stripComponents);
+      return this.#saveEntry({ ...entry, name: Buffer.from(rewritten.name) }, rewritten.content, stripComponents);
+    });
     for (const link of this.#links) this.#link(link);
     const { rootNode } = this.#tree;
     const treeId = this.#tree.finish({ store: (tree) => this.#run.storeTree(tree), defaults: options.defaults });
     return { rootNode, firstFolder: this.#firstFolder, treeId, counts: this.#counts, dirs: this.#dirs };
   }
 
-  async #saveEntry(entry: TarEntry, content: AsyncIterable<Uint8Array>, strip: number): Promise<void> {
+  async #saveEntry(entry: TarEntry, content: RewrittenFile['content'], strip: number): Promise<void> {
     const components = safeComponents(entry.name, strip);
     if (entry.type === 'link') {
       this.#links.push({ components, target: safeComponents(entry.linkName, strip) });
@@ -101,7 +112,10 @@ export class TarSaver {
     }
     const pageChunkBytes = this.#selection.pageChunkBytes(components);
     using saver = new StreamSaver(this.#run, { counts: this.#counts, pageChunkBytes });
-    for await (const bytes of content) await saver.write(bytes);
+    for await (const piece of content) {
+      if (piece instanceof Uint8Array) await saver.write(piece);
+      else await saver.writeStored(piece);
+    }
     const saved = await saver.finish();
     this.#tree.place(components, { ...node, ...saved }, { replace: true });
     this.#count(saved.size);

@@ -40,13 +40,13 @@ interface Work {
   isDone: boolean;
 }
 
-interface NeededBlob {
+export interface NeededBlob {
   readonly id: string;
   readonly location: BlobLocation;
   readonly placements: Placement[];
 }
 
-interface Range {
+export interface Range {
   readonly packId: string;
   readonly offset: number;
   length: number;
@@ -280,7 +280,8 @@ export class ContentRestore {
   }
 }
 
-function toRanges(packId: string, blobs: NeededBlob[]): Range[] {
+/** What is read of a pack in one go: needed blobs that lie near each other. */
+export function toRanges(packId: string, blobs: NeededBlob[]): Range[] {
   const ranges: Range[] = [];
   let range: Range | undefined;
   for (const blob of blobs.sort((a, b) => a.location.offset - b.location.offset)) {

@@ -48,6 +48,8 @@ export type RestoreJob =
       readonly bytes: Uint8Array<ArrayBuffer>;
       readonly blobs: readonly StoredBlob[];
       readonly files: readonly WrittenFile[];
+      /** Close every file of the thread afterwards: they are complete, or others write the rest. */
+      readonly closes?: boolean | undefined;
     }
   /** Write a blob that is open already. */
   | {
@@ -55,6 +57,8 @@ export type RestoreJob =
       readonly plaintext: Uint8Array;
       readonly placements: readonly Placement[];
       readonly files: readonly WrittenFile[];
+      /** Close every file of the thread afterwards: they are complete, or others write the rest. */
+      readonly closes?: boolean | undefined;
     }
   /** Tell which chunks of existing files differ. */
   | { readonly kind: 'compare'; readonly files: readonly ComparedFile[] }

@@ -49,6 +49,14 @@ class RestoreThread {
   }
 
   run(job: RestoreJob): RestoreJobResult {
+    try {
+      return this.#run(job);
+    } finally {
+      if ('closes' in job && job.closes) this.#files.close();
+    }
+  }
+
+  #run(job: RestoreJob): RestoreJobResult {
     switch (job.kind) {
       case 'range':
         return this.#writeRange(job);

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { BlobServiceClient, RestError, StorageSharedKeyCredential, type ContainerClient } from '@azure/storage-blob';
 import { AppError, messageOf, type ErrorCode, type Secret } from '@varve/base';
-import { otherError, plainError } from '../object/network-error.ts';
+import { damagedOnTheWay, otherError, plainError } from '../object/network-error.ts';
 import type { ObjectBody, ObjectCallOptions, ObjectClient } from '../object/object-client.ts';
 import type { RangeAnswer } from '../range.ts';
 import { retryAfterOf } from '../retry-after.ts';
@@ -147,6 +147,7 @@ export class AzureObjectClient implements ObjectClient {
   toError(error: unknown, action: string): AppError {
     if (error instanceof AppError) return error;
     const code = codeOf(error);
+    if (code === 'Md5Mismatch') return damagedOnTheWay(action, code, plainError(error, code));
     const meaning = Object.hasOwn(meanings, code) ? meanings[code] : undefined;
     if (!meaning) return otherError(error, { status: statusOf(error), retryAfterMs: retryAfterMs(error) }, action);
     const [reason, hint] = meaning;

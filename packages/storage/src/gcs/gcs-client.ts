@@ -46,10 +46,11 @@ export class GcsObjectClient implements ObjectClient {
       await this.#expect({ method: 'GET', path: `${this.#objectsPath}?maxResults=1&fields=items(name)`, signal });
       return;
     }
-    if (found.status !== 404) throw new GcsAnswerError(found);
+    const failure = new GcsAnswerError(found, { isOfBucket: true });
+    if (found.status !== 404) throw failure;
     const { bucket: name, region: location, credentials } = this.#options;
     const project = await credentials.projectId();
-    if (project === undefined) throw new GcsAnswerError(found);
+    if (project === undefined) throw failure;
     await this.#expect({
       method: 'POST',
       path: `storage/v1/b?project=${encodeURIComponent(project)}`,
@@ -73,7 +74,8 @@ export class GcsObjectClient implements ObjectClient {
       ...options,
     });
     if (answer.status === 412) return 'exists';
-    if (answer.status >= 300) throw new GcsAnswerError(answer);
+    // An object that is new cannot be what is missing.
+    if (answer.status >= 300) throw new GcsAnswerError(answer, { isOfBucket: true });
     return 'stored';
   }
 

@@ -1,7 +1,7 @@
 // Cloud Storage's errors (JSON API reference, “HTTP status and error codes”) in the contract's terms, with what to do.
 
 import { AppError, messageOf, redact } from '@varve/base';
-import { otherError } from '../object/network-error.ts';
+import { damagedOnTheWay, otherError } from '../object/network-error.ts';
 import type { RestResponse } from '../rest/rest-transport.ts';
 import { retryAfterOf } from '../retry-after.ts';
 import { credentialsHint } from './gcs-credentials.ts';
@@ -15,8 +15,10 @@ export class GcsAnswerError extends Error {
   readonly status: number;
   readonly reason: string;
   readonly retryAfterMs: number | undefined;
+  /** Of a request for nothing else, so that 404 means the bucket, whatever the text says. */
+  readonly isOfBucket: boolean;
 
-  constructor({ status, headers, body }: RestResponse) {
+  constructor({ status, headers, body }: RestResponse, { isOfBucket = false } = {}) {
     const text = body.toString('utf8');
     const parsed = bodyOf(text);
     const said = parsed?.message ?? text;
@@ -24,6 +26,7 @@ export class GcsAnswerError extends Error {
     this.status = status;
     this.reason = parsed?.errors?.[0]?.reason ?? '';
     this.retryAfterMs = retryAfterOf(headers['retry-after']);
+    this.isOfBucket = isOfBucket;
   }
 }
 
@@ -39,7 +42,7 @@ export function gcsError(error: unknown, action: string, bucket: string): AppErr
   const message = `Could not ${action}: ${said} (status ${status}, bucket ${bucket}).`;
   const cause = new Error(messageOf(error));
   if (status === 401) return new AppError('STORAGE_DENIED', message, { hint: credentialsHint, cause });
-  if (status === 404 && /bucket does not exist/i.test(said)) {
+  if (status === 404 && (error.isOfBucket || /bucket does not exist/i.test(said))) {
     return new AppError('STORAGE_LOCATION_INVALID', message, { hint: noBucket, cause });
   }
   if (status === 403 && /rateLimitExceeded/i.test(reason))
@@ -49,6 +52,8 @@ export function gcsError(error: unknown, action: string, bucket: string): AppErr
     const hint = isKept ? 'A retention policy or a hold keeps the file: it can be deleted when that ends.' : rights;
     return new AppError('STORAGE_DENIED', message, { hint, cause });
   }
+  // “Data validation”: 400, whose reason is that of every bad request.
+  if (status === 400 && /match calculated MD5/i.test(said)) return damagedOnTheWay(action, 'its MD5 differs', cause);
   if (status === 400 && reason !== '') {
     const hint = 'Check the name of the bucket and the region that it is made in (gs.region).';
     return new AppError('STORAGE_LOCATION_INVALID', message, { hint, cause });

@@ -37,6 +37,15 @@ export function otherError(error: unknown, { status, retryAfterMs }: Answer, act
   return new AppError('STORAGE_UNREACHABLE', message, { retry: mayPass, retryAfterMs, hint, cause });
 }
 
+/** The server has got other bytes than were sent, by the checksum that came with them, and has stored nothing. */
+export function damagedOnTheWay(action: string, said: string, cause: Error): AppError {
+  return new AppError('STORAGE_UNREACHABLE', `Could not ${action}: the data was damaged on the way (${said}).`, {
+    retry: true,
+    hint: 'Try again. When it comes again, test the memory of this machine and whatever is between it and the service.',
+    cause,
+  });
+}
+
 /** Without the request that libraries attach to their errors: its headers and address hold signatures and tokens. */
 export function plainError(error: unknown, code?: string): Error {
   const plain = new Error(redact(messageOf(error)));

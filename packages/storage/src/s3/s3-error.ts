@@ -1,7 +1,7 @@
 // S3's error codes (API reference, “Error responses”) in the contract's terms, with what to do.
 
 import { AppError, messageOf, redact, type ErrorCode } from '@varve/base';
-import { otherError, plainError } from '../object/network-error.ts';
+import { damagedOnTheWay, otherError, plainError } from '../object/network-error.ts';
 import { retryAfterOf } from '../retry-after.ts';
 
 interface Place {
@@ -60,6 +60,9 @@ const meanings: Readonly<Record<string, readonly [code: ErrorCode, hint: string,
   XMinioStorageFull: ['STORAGE_FULL', space],
 };
 
+/** Of a body that is not what its Content-MD5 or x-amz-content-sha256 says. */
+const damage = new Set(['BadDigest', 'XAmzContentSHA256Mismatch']);
+
 export function s3Error(error: unknown, action: string, place: Place): AppError {
   if (error instanceof AppError) return error;
   const name = error instanceof Error ? error.name : '';
@@ -71,6 +74,7 @@ export function s3Error(error: unknown, action: string, place: Place): AppError 
     const message = `Could not ${action}: ${name}${said === '' || said === name ? '' : `, ${said}`} (bucket ${place.bucket}).`;
     return new AppError(code, message, { retry, cause: plainError(error, name), ...(hint === '' ? {} : { hint }) });
   }
+  if (damage.has(name)) return damagedOnTheWay(action, name, plainError(error, name));
   if (status === 301 || status === 400) {
     const message = `Could not ${action}: the server answered ${status} ${name} for bucket ${place.bucket} in region ${place.region}.`;
     return new AppError('STORAGE_LOCATION_INVALID', message, { hint: region, cause: plainError(error, name) });

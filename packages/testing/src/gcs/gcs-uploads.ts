@@ -1,8 +1,9 @@
 // Uploads to Cloud Storage: simple, multipart and resumable (JSON API guide, “Uploads and downloads”), with the precondition
-// that lets an object come into being but not be replaced.
+// that lets an object come into being but not be replaced, and the checksums that are compared before it does (“Data validation”).
 
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { crc32cOf } from './crc32c.ts';
 import { GcsError, noBucket, resourceOf, sendJson } from './gcs-answers.ts';
 import type { GcsObjects } from './gcs-objects.ts';
 
@@ -12,6 +13,18 @@ interface Target {
   readonly contentType: string;
   /** `0`: there must be none. */
   readonly ifGenerationMatch: string | null;
+  readonly checksums: Checksums;
+}
+
+/** What the client says of the content, in base 64. */
+interface Checksums {
+  readonly md5Hash?: string | undefined;
+  readonly crc32c?: string | undefined;
+}
+
+interface Metadata extends Checksums {
+  readonly name?: string;
+  readonly contentType?: string;
 }
 
 interface Session {
@@ -45,8 +58,8 @@ export class GcsUploads {
     // Google's client for Go posts the pieces, the others put them.
     if (session !== null) return this.#continue(session, body, { incoming, response, url });
     if (!this.#objects.has(bucket)) throw noBucket();
-    const { name, contentType, media } = contentOf(query, body, incoming.headers['content-type'] ?? '');
-    const target = { bucket, name, contentType, ifGenerationMatch: query.get('ifGenerationMatch') };
+    const { name, contentType, media, checksums } = contentOf(query, body, incoming.headers['content-type'] ?? '');
+    const target = { bucket, name, contentType, ifGenerationMatch: query.get('ifGenerationMatch'), checksums };
     if (query.get('uploadType') === 'resumable') {
       const id = randomUUID();
       this.#sessions.set(id, { target, received: [] });
@@ -78,7 +91,8 @@ export class GcsUploads {
   }
 
   #store(target: Target, data: Buffer, { response, url }: Pick<UploadRequest, 'response' | 'url'>): void {
-    const { bucket, name, contentType, ifGenerationMatch } = target;
+    const { bucket, name, contentType, ifGenerationMatch, checksums } = target;
+    compareChecksums(checksums, data);
     const found = this.#objects.find(bucket, name)?.generation ?? '0';
     if (ifGenerationMatch !== null && ifGenerationMatch !== found) {
       throw new GcsError(412, 'conditionNotMet', 'At least one of the pre-conditions you specified did not hold.');
@@ -87,19 +101,31 @@ export class GcsUploads {
   }
 }
 
+function compareChecksums({ md5Hash, crc32c }: Checksums, data: Buffer): void {
+  const md5 = md5Hash === undefined ? undefined : createHash('md5').update(data).digest('base64');
+  if (md5Hash !== md5) {
+    throw new GcsError(400, 'invalid', `Provided MD5 hash "${md5Hash}" doesn't match calculated MD5 hash "${md5}".`);
+  }
+  const crc = crc32c === undefined ? undefined : crc32cOf(data);
+  if (crc32c !== crc) {
+    throw new GcsError(400, 'invalid', `Provided CRC32C "${crc32c}" doesn't match calculated CRC32C "${crc}".`);
+  }
+}
+
 interface Content {
   readonly name: string;
   readonly contentType: string;
   readonly media: Buffer;
+  readonly checksums: Checksums;
 }
 
 function contentOf(query: URLSearchParams, body: Buffer, contentType: string): Content {
   const type = query.get('uploadType');
   if (type === 'multipart') return partsOfRelated(query, body, contentType);
-  const metadata = type === 'resumable' && body.length > 0 ? metadataOf(body) : {};
+  const metadata: Metadata = type === 'resumable' && body.length > 0 ? metadataOf(body) : {};
   const name = query.get('name') ?? metadata.name;
   if (name === undefined) throw new GcsError(400, 'required', 'Required parameter: name');
-  return { name, contentType: metadata.contentType ?? contentType, media: body };
+  return { name, contentType: metadata.contentType ?? contentType, media: body, checksums: metadata };
 }
 
 /** multipart/related (RFC 2387) with two parts: the metadata as JSON, and the content. */
@@ -112,9 +138,10 @@ function partsOfRelated(query: URLSearchParams, body: Buffer, contentType: strin
   const media = partAfter(body.subarray(0, end), second + border.length);
   if (second < 0 || metadata === null || media === null)
     throw new GcsError(400, 'badRequest', 'Malformed multipart body.');
-  const { name = query.get('name') ?? undefined, contentType: given } = metadataOf(metadata.content);
+  const checksums = metadataOf(metadata.content);
+  const { name = query.get('name') ?? undefined, contentType: given } = checksums;
   if (name === undefined) throw new GcsError(400, 'required', 'Required parameter: name');
-  return { name, contentType: given ?? media.contentType, media: Buffer.from(media.content) };
+  return { name, contentType: given ?? media.contentType, media: Buffer.from(media.content), checksums };
 }
 
 function partAfter(body: Buffer, start: number): { readonly content: Buffer; readonly contentType: string } | null {
@@ -125,9 +152,9 @@ function partAfter(body: Buffer, start: number): { readonly content: Buffer; rea
   return { content: body.subarray(blank + 4), contentType };
 }
 
-function metadataOf(json: Buffer): { readonly name?: string; readonly contentType?: string } {
+function metadataOf(json: Buffer): Metadata {
   try {
-    return JSON.parse(json.toString('utf8')) as { readonly name?: string; readonly contentType?: string };
+    return JSON.parse(json.toString('utf8')) as Metadata;
   } catch {
     throw new GcsError(400, 'parseError', 'Parse Error');
   }

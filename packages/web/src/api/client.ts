@@ -27,8 +27,10 @@ import {
   storageCheckSchema,
   timelineSchema,
   walCaptureSchema,
+  walSettingsSchema,
 } from '@varve/contract';
 import type {
+  WalArchive,
   DownloadFormat,
   DatabaseChange,
   NewAppInput,
@@ -192,8 +194,10 @@ export const api = {
   createPoint: (id: string, body: NewRestorePoint) =>
     request(`${at(id)}/points`, madeRestorePointSchema, { method: 'POST', body }),
   captures: (id: string, o: Read = {}) => request(`${at(id)}/wal`, z.array(walCaptureSchema), o),
-  setCapture: (id: string, body: { enabled: boolean; component?: string }) =>
+  setCapture: (id: string, body: { enabled: boolean; component?: string; archive?: WalArchive }) =>
     request(`${at(id)}/wal`, appSchema, { method: 'PUT', body }),
+  walSettings: (id: string, query: { component: string; directory: string; readFrom?: string }, o: Read = {}) =>
+    request(`${at(id)}/wal/settings${queryText(query)}`, walSettingsSchema, o),
   planRecovery: (id: string, body: RecoveryRequestInput, o: Read = {}) =>
     request(`${at(id)}/recovery-plans`, recoveryPlanSchema, { method: 'POST', body, ...o }),
   startRecovery: (id: string, body: RecoveryRequestInput & { fingerprint: string }) =>

@@ -46,12 +46,16 @@ export function captureSentence(capture: WalCapture, wording: Wording): Sentence
   const problem = capture.commitProblem ?? capture.problem;
   const said = problem === null ? '' : language === 'en' ? problem.message : problemTitle(problem.code, t);
   const reason = said.replace(/[.\s]+$/, '');
-  const facts = [lagText(capture, wording), slotText(capture, wording)].filter((text) => text !== '');
+  const facts = [lagText(capture, wording), archiveText(capture, wording), slotText(capture, wording)].filter(
+    (text) => text !== '',
+  );
   const withFacts = (text: string): string => [text, ...facts].join(' · ');
   if (capture.commitProblem !== null)
     return { light: 'bad', state: t('capture.state.notStored'), text: withFacts(t('capture.notStored', { reason })) };
   switch (capture.state) {
     case 'streaming':
+      // Log comes through a folder, and the server itself does not answer.
+      if (reason !== '') return { light: 'warning', state: t('capture.state.streaming'), text: withFacts(reason) };
       return { light: 'ok', state: t('capture.state.streaming'), text: facts.join(' · ') || t('capture.running') };
     case 'starting':
       return { light: 'idle', state: t('capture.state.starting'), text: t('capture.starting') };
@@ -79,8 +83,18 @@ function lagText({ completeAt, state, updatedAt }: WalCapture, { t, format, now 
   return t('capture.lag', { time: format.duration(Math.round(lagMs / 1000) * 1000) });
 }
 
+/** The folder, and how late a quiet database's log may be. */
+function archiveText({ archive }: WalCapture, { t, format }: Wording): string {
+  if (archive === null) return '';
+  const { directory, server } = archive;
+  if (server === null) return t('archive.through', { directory });
+  return server.timeoutSeconds === 0
+    ? t('archive.throughNoTimeout', { directory })
+    : t('archive.throughTimeout', { directory, time: format.duration(server.timeoutSeconds * 1000) });
+}
+
 function slotText({ slotFacts, slot }: WalCapture, { t, format }: Wording): string {
-  if (slotFacts === null || slotFacts.retainedBytes === null) return '';
+  if (slot === null || slotFacts === null || slotFacts.retainedBytes === null) return '';
   const kept = t('capture.slot', { slot, bytes: format.bytes(slotFacts.retainedBytes) });
   if (slotFacts.safeBytes === null)
     return slotFacts.keepLimitBytes === null ? t('capture.unlimited', { text: kept }) : kept;

@@ -294,6 +294,7 @@ export const en = {
   'gap.slot-lost': 'the server had given up the replication slot',
   'gap.diverged': 'the server was set back and wrote another history',
   'gap.spool-lost': 'it was lost on this machine before it was stored',
+  'gap.archive-missing': 'its archive_command did not bring it',
   'gap.block-missing': 'it is no longer in the repository',
   'gap.block-unreadable': 'it cannot be read from the repository',
 
@@ -321,6 +322,33 @@ export const en = {
   'capture.turnOffTitle': 'Stop capturing the log of {database}?',
   'capture.turnOffText':
     'What is stored stays for as long as the policy says. From now on only snapshots are added, and the seconds between them are lost.',
+
+  'archive.open': 'By archive_command …',
+  'archive.settings': 'Settings of the server',
+  'archive.title': 'The log of {database} by archive_command',
+  'archive.text':
+    'Where Varve cannot get a replication connection, the server copies its finished log into a folder by itself, and Varve takes it from there.',
+  'archive.directory': 'Folder, as the server sees it',
+  'archive.directoryHint':
+    'In a container the place of a mount of its own. It belongs to the user that the server runs as.',
+  'archive.readFrom': 'The same folder, as Varve sees it',
+  'archive.readFromHint': 'Only where it is not found by itself: a server on another machine, for example.',
+  'archive.invalid': 'An absolute path without quotes, $, % and backslashes',
+  'archive.show': 'Show the settings',
+  'archive.use': 'Take the log from this folder',
+  'archive.lines': 'The server needs these lines in its postgresql.conf:',
+  'archive.restart': 'archive_mode is read when the server starts: restart it. Varve does not do that for you.',
+  'archive.reload': 'archive_mode is on already: reload the settings, no restart is needed.',
+  'archive.compose': 'In a Compose file each $ of the command is written as $$.',
+  'archive.ready': 'The server has what it needs',
+  'archive.missing': 'Something is missing',
+  'archive.risk': 'Something to know',
+  'archive.left':
+    'The server goes on copying log into {directory}, where nobody takes it any more: set archive_command = /bin/true and reload, or archive_mode = off and restart it.',
+  'archive.through': 'by archive_command through {directory}',
+  'archive.throughTimeout': 'by archive_command through {directory}, at most about {time} late',
+  'archive.throughNoTimeout':
+    'by archive_command through {directory}; archive_timeout is 0, so log of a quiet database comes late',
 
   'point.mark': 'Mark this moment',
   'point.title': 'Mark this moment of {database}',
@@ -544,6 +572,7 @@ export const en = {
   'warning.newer-data-lost': 'What changed since {time} is replaced',
   'warning.snapshot-partial': 'The snapshot is incomplete',
   'warning.component-missing': 'A part is missing: {subject}',
+  'warning.tablespaces': 'Tablespaces: {subject}',
   'warning.no-safety-snapshot': 'No safety snapshot: this restore cannot be undone',
   'warning.containers-missing': 'A container is missing: {subject}',
   'warning.other-version': 'Another version: {subject}',

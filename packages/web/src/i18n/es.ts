@@ -304,6 +304,7 @@ export const es: Messages = {
   'gap.slot-lost': 'el servidor había abandonado la ranura de replicación',
   'gap.diverged': 'el servidor volvió atrás y escribió otra historia',
   'gap.spool-lost': 'se perdió en esta máquina antes de guardarse',
+  'gap.archive-missing': 'su archive_command no lo trajo',
   'gap.block-missing': 'ya no está en el repositorio',
   'gap.block-unreadable': 'no se puede leer del repositorio',
 
@@ -332,6 +333,33 @@ export const es: Messages = {
   'capture.turnOffTitle': '¿Dejar de capturar el registro de {database}?',
   'capture.turnOffText':
     'Lo guardado se conserva lo que diga la política. A partir de ahora solo se añaden instantáneas, y los segundos entre ellas se pierden.',
+
+  'archive.open': 'Por archive_command …',
+  'archive.settings': 'Ajustes del servidor',
+  'archive.title': 'El registro de {database} por archive_command',
+  'archive.text':
+    'Cuando Varve no puede tener una conexión de replicación, el propio servidor copia su registro terminado en una carpeta, y Varve lo recoge de ahí.',
+  'archive.directory': 'Carpeta, como la ve el servidor',
+  'archive.directoryHint':
+    'En un contenedor, el lugar de un montaje propio. Pertenece al usuario con el que funciona el servidor.',
+  'archive.readFrom': 'La misma carpeta, como la ve Varve',
+  'archive.readFromHint': 'Solo si no se encuentra por sí sola: por ejemplo, con un servidor en otra máquina.',
+  'archive.invalid': 'Una ruta absoluta sin comillas, $, % ni barras invertidas',
+  'archive.show': 'Mostrar los ajustes',
+  'archive.use': 'Tomar el registro de esta carpeta',
+  'archive.lines': 'El servidor necesita estas líneas en su postgresql.conf:',
+  'archive.restart': 'archive_mode se lee al arrancar el servidor: hay que reiniciarlo. Varve no lo hace por usted.',
+  'archive.reload': 'archive_mode ya está activado: recargue los ajustes, no hace falta reiniciar.',
+  'archive.compose': 'En un archivo de Compose, cada $ de la orden se escribe $$.',
+  'archive.ready': 'El servidor tiene lo que necesita',
+  'archive.missing': 'Falta algo',
+  'archive.risk': 'Conviene saberlo',
+  'archive.left':
+    'El servidor seguirá copiando registro en {directory}, de donde nadie lo recoge ya: ponga archive_command = /bin/true y recargue, o archive_mode = off y reinícielo.',
+  'archive.through': 'por archive_command a través de {directory}',
+  'archive.throughTimeout': 'por archive_command a través de {directory}, con un retraso máximo de unos {time}',
+  'archive.throughNoTimeout':
+    'por archive_command a través de {directory}; archive_timeout es 0 y el registro de una base tranquila llega tarde',
 
   'point.mark': 'Marcar este momento',
   'point.title': 'Marcar este momento de {database}',
@@ -560,6 +588,7 @@ export const es: Messages = {
   'warning.newer-data-lost': 'Se sustituye lo que cambió desde el {time}',
   'warning.snapshot-partial': 'La instantánea está incompleta',
   'warning.component-missing': 'Falta una parte: {subject}',
+  'warning.tablespaces': 'Espacios de tablas: {subject}',
   'warning.no-safety-snapshot': 'Sin instantánea previa: esta restauración no se podrá deshacer',
   'warning.containers-missing': 'Falta un contenedor: {subject}',
   'warning.other-version': 'Otra versión: {subject}',

@@ -91,8 +91,11 @@ async function runsHere(dataFolder: string): Promise<boolean> {
   return pid > 0 && (await readlink(`/proc/${pid}/cwd`).catch(() => '')) === dataFolder;
 }
 
-/** Where a path of the server's is seen from here. */
-async function pathHere({ container, docker, signal }: LocateInput, path: string): Promise<string | undefined> {
+/** Where a path of the server's is seen from here; undefined when no mount that can be read here holds it. */
+export async function pathHere(
+  { container, docker, signal }: Pick<LocateInput, 'container' | 'docker' | 'signal'>,
+  path: string,
+): Promise<string | undefined> {
   if (container === null) return path;
   const clean = posix.normalize(path);
   const mount = container.mounts

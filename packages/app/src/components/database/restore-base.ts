@@ -2,23 +2,18 @@
 
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { AppError, isAppError } from '@varve/base';
+import { AppError } from '@varve/base';
 import type { DatabaseComponent, SavedDatabase } from '@varve/contract';
-import { findNode, type Repository } from '@varve/repository';
 import { isThere } from '../code/checkout.ts';
 import { binDirectoryOf, majorOf } from './host-database.ts';
-import { tablespacesPath } from './save-base.ts';
 
 interface BaseTarget {
   readonly saved: SavedDatabase;
   readonly component: DatabaseComponent;
-  readonly repository: Repository;
-  readonly treeId: string;
-  readonly signal: AbortSignal;
 }
 
 /** RESTORE_TARGET_INVALID when the backup cannot take the place of the data folder. Changes nothing. */
-export async function checkBaseTarget({ saved, component, repository, treeId, signal }: BaseTarget): Promise<string> {
+export async function checkBaseTarget({ saved, component }: BaseTarget): Promise<string> {
   const { dataDirectory } = component;
   if (component.source.type === 'container') {
     throw invalid(
@@ -48,29 +43,7 @@ export async function checkBaseTarget({ saved, component, repository, treeId, si
       'Use a folder below the mount point as data folder.',
     );
   }
-  if (await hasTablespaces(repository, treeId, saved.name, signal)) {
-    throw invalid(
-      `The cluster "${saved.name}" has tablespaces outside of its data folder, which are saved but not put back in place.`,
-      `Restore ${saved.path} and ${tablespacesPath(saved.name)} into folders of their own, then start the server there.`,
-    );
-  }
   return binDirectoryOf(component, dataDirectory, savedMajor);
-}
-
-/** Whether the base backup has tablespaces outside of its data folder. */
-export async function hasTablespaces(
-  repository: Repository,
-  treeId: string,
-  name: string,
-  signal: AbortSignal,
-): Promise<boolean> {
-  try {
-    await findNode(repository, { treeId, path: tablespacesPath(name), signal });
-    return true;
-  } catch (error) {
-    if (isAppError(error, 'PATH_NOT_FOUND')) return false;
-    throw error;
-  }
 }
 
 function invalid(message: string, hint: string): AppError {

@@ -5,6 +5,7 @@ import { AppError } from '@varve/base';
 import type { SavedDatabase } from '@varve/contract';
 import { mayBackUpVolume, readServerFacts } from '@varve/postgres';
 import type { Repository, Snapshot } from '@varve/repository';
+import type { WalOwner } from '../../wal-archive/wal-block-files.ts';
 import type { ProjectOnEngine } from '../docker-project.ts';
 import type { Produced } from '../producer.ts';
 import { openDatabase } from './database-location.ts';
@@ -18,6 +19,7 @@ export interface SaveClusterInput extends SaveDumpInput {
   readonly repository: Repository;
   /** The snapshot before of the same app. */
   readonly parent: Snapshot | undefined;
+  readonly archivedWal?: WalOwner | undefined;
 }
 
 /** SETTINGS_INVALID when the folder has to be read and cannot; otherwise as `saveVolumeBase` and `saveBase`. */

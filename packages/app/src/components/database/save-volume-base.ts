@@ -12,6 +12,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SavedDatabase } from '@varve/contract';
 import {
+  backupWalNames,
   findBackupWal,
   formatLsn,
   initForkSuffix,
@@ -30,6 +31,8 @@ import {
 } from '@varve/postgres';
 import type { AddedItem, LiveFiles, Notice, Repository, Snapshot } from '@varve/repository';
 import type { Problem } from '../../use-case.ts';
+import { archivedBackupWal } from '../../wal-archive/archived-backup-wal.ts';
+import type { WalOwner } from '../../wal-archive/wal-block-files.ts';
 import { escapePattern } from '../code/save-code.ts';
 import { AddedTotal, type Produced } from '../producer.ts';
 import type { DataFolder } from './locate-data-folder.ts';
@@ -45,6 +48,8 @@ export interface SaveVolumeBaseInput extends SaveDumpInput {
   readonly connection: PgConnection;
   readonly facts: ServerFacts;
   readonly folder: DataFolder;
+  /** Whose log is in the repository as far as it was handed over, where it comes by archive_command. */
+  readonly archivedWal?: WalOwner | undefined;
   /** The longest that a call that writes to a file is allowed to take between the stamp and its end; a minute when absent. */
   readonly marginNs?: bigint | undefined;
 }
@@ -189,13 +194,19 @@ async function saveFiles(
     await session.addPath({
       source: folder.path,
       target: basePath(input),
-      excludes: leftOutOfBackup,
+      excludes: [...leftOutOfBackup, ...tablespacesWithin(folder)],
       openFolders: ['/', '/global'],
       pages,
       live,
     }),
   );
   return notices;
+}
+
+/** Tablespaces that a recovery has put into the data folder, as patterns: they are saved as tablespaces. */
+function tablespacesWithin({ path, tablespaces }: DataFolder): string[] {
+  const within = tablespaces.filter((tablespace) => tablespace.path.startsWith(`${path}/`));
+  return within.map((tablespace) => escapePattern(tablespace.path.slice(path.length)));
 }
 
 /** The files that a backup has and the data folder does not, or not in that state. */
@@ -228,12 +239,22 @@ async function saveWal(
   const base = basePath(input);
   session.addFolder({ source: folder.walPath, target: `${base}/pg_wal` });
   session.addFolder({ source: join(folder.walPath, 'archive_status'), target: `${base}/pg_wal/archive_status` });
-  for (const { name, path, sizeBytes } of await findBackupWal(folder.walPath, wal)) {
-    const source = createReadStream(path, { highWaterMark: 1024 * 1024, signal });
+  const owner = input.archivedWal;
+  const names = backupWalNames(wal);
+  const archived = owner
+    ? await archivedBackupWal(input.repository, { owner, systemId, names, walFolder: folder.walPath, signal })
+    : new Map<string, () => AsyncIterable<Uint8Array>>();
+  const elsewhere = new Set(archived.keys());
+  const made = { mode: 0o600, owner: folder.owner };
+  for (const [name, read] of archived) {
     const target = `${base}/pg_wal/${name}`;
-    total.add(await session.addStream({ target, source, sizeBytes, mode: 0o600, owner: folder.owner }));
+    total.add(await session.addStream({ ...made, target, source: read(), sizeBytes: walSegmentBytes }));
   }
-  await proveBackupWal(folder.walPath, wal);
+  for (const { name, path, sizeBytes } of await findBackupWal(folder.walPath, wal, elsewhere)) {
+    const source = createReadStream(path, { highWaterMark: 1024 * 1024, signal });
+    total.add(await session.addStream({ ...made, target: `${base}/pg_wal/${name}`, source, sizeBytes }));
+  }
+  await proveBackupWal(folder.walPath, wal, elsewhere);
 }
 
 function basePath({ component }: SaveVolumeBaseInput): string {

@@ -116,7 +116,9 @@ function Database({ app, component, name, timeline, days }: DatabaseProps): Reac
               </span>
             </p>
           )}
-          <CaptureSwitch app={app} component={component} />
+          <div className="flex flex-wrap gap-3">
+            <CaptureSwitch app={app} component={component} />
+          </div>
         </div>
       )}
     </>

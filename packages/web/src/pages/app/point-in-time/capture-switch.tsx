@@ -1,4 +1,4 @@
-// Capturing the log of a database on and off. Off is asked about, because from then on no moment is added.
+// Capturing the log of a database on and off, streamed or through a folder. Off is asked about, because from then on no moment is added.
 
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import type { App, DatabaseComponent } from '@varve/contract';
@@ -11,6 +11,7 @@ import { useLocale } from '../../../i18n/locale.tsx';
 import { Button } from '../../../ui/button.tsx';
 import { Dialog, DialogActions } from '../../../ui/dialog.tsx';
 import { ProblemNotice } from '../../../ui/notice.tsx';
+import { ArchiveDialog } from './archive-dialog.tsx';
 
 interface CaptureSwitchProps {
   readonly app: App;
@@ -21,6 +22,7 @@ export function CaptureSwitch({ app, component }: CaptureSwitchProps): ReactNode
   const { t } = useLocale();
   const client = useQueryClient();
   const [asking, setAsking] = useState(false);
+  const [archiving, setArchiving] = useState(false);
   const isOn = component.wal === true;
   const change = useMutation({
     mutationFn: () => api.setCapture(app.id, { enabled: !isOn, component: component.name }),
@@ -32,6 +34,10 @@ export function CaptureSwitch({ app, component }: CaptureSwitchProps): ReactNode
   });
   return (
     <>
+      <Button look="quiet" onClick={() => setArchiving(true)}>
+        {t(component.walArchive === undefined ? 'archive.open' : 'archive.settings')}
+      </Button>
+      {archiving && <ArchiveDialog app={app} component={component} onClose={() => setArchiving(false)} />}
       <Button
         look={isOn ? 'quiet' : 'primary'}
         disabled={change.isPending}
@@ -47,6 +53,9 @@ export function CaptureSwitch({ app, component }: CaptureSwitchProps): ReactNode
         title={t('capture.turnOffTitle', { database: component.name })}
         description={t('capture.turnOffText')}
       >
+        {component.walArchive !== undefined && (
+          <p className="text-sm">{t('archive.left', { directory: component.walArchive.directory })}</p>
+        )}
         {change.isError && <ProblemNotice problem={change.error} />}
         <DialogActions>
           <Button onClick={() => setAsking(false)}>{t('action.cancel')}</Button>
