@@ -86,7 +86,7 @@ async function pgbenchWhile(places: WalPlaces, capture: Capture): Promise<Figure
   const cluster = await places.cluster();
   await using _ = await startCapture(places, cluster, capture);
   cluster.sql('checkpoint');
-  return measure({ program: join(cluster.programs, 'pgbench'), parameters: pgbenchParameters(cluster) });
+  return await measure({ program: join(cluster.programs, 'pgbench'), parameters: pgbenchParameters(cluster) });
 }
 
 function pgbenchParameters({ folder, port }: Cluster): string[] {
@@ -108,7 +108,7 @@ async function commitLag(places: WalPlaces, capture: Capture): Promise<Figures> 
     const options = { host: '127.0.0.1', port: cluster.port, user: 'postgres', password: new Secret('') };
     await using connection = await connectPostgres({ ...options, database: 'postgres' });
     const text = async (statement: string): Promise<string> =>
-      String((await connection.query(statement)).at(-1)?.rows[0]?.[0] ?? '');
+      (await connection.query(statement)).at(-1)?.rows[0]?.[0] ?? '';
     for (let probe = 0; probe < probes; probe++) {
       await connection.query('insert into probe values (clock_timestamp())');
       const committedAt = performance.now();
