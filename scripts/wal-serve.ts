@@ -1,8 +1,9 @@
-// `node scripts/wal-serve.ts [--segments N]`: how many WAL segments a recovering server gets in a second from a local repository,
-// by its own script, one after the other. The log is that of a real server; no server replays it, so this is the upper bound.
+// `node scripts/wal-serve.ts [--segments N] [--json]`: how many WAL segments a recovering server gets in a second from a local repository,
+// by its own script, one after the other; for comparison, by `cp` from a folder. The log is that of a real server; no server replays it, so
+// this is the upper bound. `--json`: the figures of `npm run bench`.
 
 import { spawn } from 'node:child_process';
-import { mkdir, mkdtemp, open, readdir, rm, stat } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, open, readdir, rm, stat } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -12,7 +13,9 @@ import { createRepository, FileFetcher, startArchive } from '../packages/reposit
 import { openStorage } from '../packages/storage/src/index.ts';
 import { startPostgres } from '../packages/testing/src/index.ts';
 
-const { values: options } = parseArgs({ options: { segments: { type: 'string', default: '100' } } });
+const { values: options } = parseArgs({
+  options: { segments: { type: 'string', default: '100' }, json: { type: 'boolean', default: false } },
+});
 const segmentBytes = 16 * 1024 * 1024;
 const folder = await mkdtemp(join(tmpdir(), 'varve-wal-serve-'));
 
@@ -55,6 +58,8 @@ async function saveLog(
     }
   }
   const names = (await segmentsOf(server.dataDir)).slice(0, count);
+  await mkdir(join(folder, 'plain'));
+  for (const name of names) await copyFile(join(server.dataDir, 'pg_wal', name), join(folder, 'plain', name));
   await using session = await startArchive(repository, { workers: 2 });
   for (const name of names) {
     const path = join(server.dataDir, 'pg_wal', name);
@@ -111,19 +116,38 @@ async function serve(
     owner: undefined,
   });
   for (const name of tree.names) await fetchOne(name);
-  const seconds = (performance.now() - startedAt) / 1000;
+  const wallSeconds = (performance.now() - startedAt) / 1000;
   const { user, system } = process.cpuUsage(cpu);
   const cpuSeconds = (user + system) / 1e6;
+  const copied = { wallSeconds: await copyAll(tree.names), cpuSeconds: NaN, peakMegabytes: NaN };
+  if (options.json) {
+    console.log(JSON.stringify({ served: { wallSeconds, cpuSeconds, peakMegabytes: NaN }, copied }));
+    return;
+  }
+  const count = tree.names.length;
   console.log(
-    `${cpus()[0]?.model.trim()}, ${cpus().length} cores; ${tree.names.length} segments, ${(tree.storedBytes / 1e6).toFixed(0)} MB stored`,
+    `${cpus()[0]?.model.trim()}, ${cpus().length} cores; ${count} segments, ${(tree.storedBytes / 1e6).toFixed(0)} MB stored`,
   );
   console.log(
-    `${(tree.names.length / seconds).toFixed(1)} segments/s (${seconds.toFixed(2)} s, ${((cpuSeconds * 1000) / tree.names.length).toFixed(0)} ms of processor time in this process for each), ${exchange.servedCount} served`,
+    `${(count / wallSeconds).toFixed(1)} segments/s (${wallSeconds.toFixed(2)} s, ${((cpuSeconds * 1000) / count).toFixed(0)} ms of processor time in this process for each), ${exchange.servedCount} served; by cp ${(count / copied.wallSeconds).toFixed(1)}/s`,
   );
 
   async function fetchOne(name: string): Promise<void> {
-    const child = spawn('sh', [exchange.script, name, join(folder, 'pg_wal', 'RECOVERYXLOG')], { stdio: 'inherit' });
-    const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
-    if (code !== 0) throw new Error(`${name}: ${code}`);
+    await runShell([exchange.script, name, join(folder, 'pg_wal', 'RECOVERYXLOG')]);
   }
+}
+
+/** Seconds. */
+async function copyAll(names: readonly string[]): Promise<number> {
+  const startedAt = performance.now();
+  for (const name of names) {
+    await runShell(['-c', `cp '${join(folder, 'plain', name)}' '${join(folder, 'pg_wal', 'RECOVERYXLOG')}'`]);
+  }
+  return (performance.now() - startedAt) / 1000;
+}
+
+async function runShell(parameters: readonly string[]): Promise<void> {
+  const child = spawn('sh', parameters, { stdio: 'inherit' });
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+  if (code !== 0) throw new Error(`sh ${parameters.join(' ')} ended with ${code}`);
 }

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { measure, type Figures } from './measure.ts';
 import { startCluster, type Cluster } from './postgres-cluster.ts';
 import type { Row } from './repository-rows.ts';
+import { walRows } from './wal-rows.ts';
 
 export interface PostgresPlaces {
   readonly folder: string;
@@ -23,7 +24,9 @@ const pageBytes = 8192;
 /** In the order in which they have to run. Start the cluster with `prepare` of the first one that runs; `end` stops it. */
 export function postgresRows(places: PostgresPlaces): { readonly rows: readonly Row[]; readonly end: () => void } {
   const bench = new PostgresBench(places);
-  const prepare = (): Promise<void> => bench.start();
+  const prepare = async (): Promise<void> => {
+    await bench.start();
+  };
   const size = `${places.scale} GB`;
   const rows: Row[] = [
     {
@@ -75,6 +78,8 @@ export function postgresRows(places: PostgresPlaces): { readonly rows: readonly 
       peer: () => bench.backrestRestore(),
     });
   }
+  const folder = join(places.folder, 'postgres');
+  rows.push(...walRows({ folder, launcher: places.launcher, cluster: () => bench.start() }));
   return { rows, end: () => bench.stop() };
 }
 
@@ -89,12 +94,13 @@ class PostgresBench {
     this.#places = places;
   }
 
-  async start(): Promise<void> {
-    if (this.#cluster) return;
+  async start(): Promise<Cluster> {
+    if (this.#cluster) return this.#cluster;
     const { folder, programs, scale } = this.#places;
     mkdirSync(folder, { recursive: true });
     const log = (line: string): void => console.log(line);
     this.#cluster = await startCluster({ programs, folder: this.#path(`cluster-${scale}`), bytes: scale * 1e9, log });
+    return this.#cluster;
   }
 
   stop(): void {

@@ -30,11 +30,16 @@ export function tableOfPeers(rows: readonly RowResult[]): string {
     const isStored = Number.isNaN(peer.wallSeconds);
     const ratio = isStored
       ? `${((varve.storedBytes ?? NaN) / (peer.storedBytes ?? NaN)).toFixed(2)}× the bytes`
-      : `${(peer.wallSeconds / varve.wallSeconds).toFixed(2)}× faster, ${(varve.cpuSeconds / peer.cpuSeconds).toFixed(2)}× CPU`;
+      : [(peer.wallSeconds / varve.wallSeconds).toFixed(2) + '× faster', ...cpuRatio(varve, peer)].join(', ');
     const [ours, theirs] = isStored ? [stored(varve), stored(peer)] : [figures(varve), figures(peer)];
     return `| ${name} | ${ours} | ${peerName ?? ''}: ${theirs} | **${ratio}** | ${floor} | ${goal} |`;
   });
   return [head, '|---|---|---|---|---|---|', ...lines].join('\n');
+}
+
+function cpuRatio(varve: Figures, peer: Figures): string[] {
+  const ratio = varve.cpuSeconds / peer.cpuSeconds;
+  return Number.isNaN(ratio) ? [] : [`${ratio.toFixed(2)}× CPU`];
 }
 
 function stored({ storedBytes = NaN }: Figures): string {
@@ -42,7 +47,10 @@ function stored({ storedBytes = NaN }: Figures): string {
 }
 
 function figures({ wallSeconds, cpuSeconds, peakMegabytes }: Figures): string {
-  return `${wallSeconds.toFixed(2)} s, CPU ${cpuSeconds.toFixed(1)} s, ${peakMegabytes.toFixed(0)} MB`;
+  const wall = `${wallSeconds.toFixed(2)} s`;
+  if (Number.isNaN(cpuSeconds)) return wall;
+  const memory = Number.isNaN(peakMegabytes) ? '' : `, ${peakMegabytes.toFixed(0)} MB`;
+  return `${wall}, CPU ${cpuSeconds.toFixed(1)} s${memory}`;
 }
 
 const earlierRun = /^Of an earlier run \((?<names>.*)\): (?<line>.*)$/;

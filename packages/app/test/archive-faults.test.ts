@@ -86,6 +86,7 @@ async function startLab(): Promise<Lab> {
         folder: join(fixture.folder, 'spool'),
         status,
         repository,
+        broughtBackAt: async () => undefined,
         commitMs: () => 100,
         hostName: 'host',
         version: '0.0.0',

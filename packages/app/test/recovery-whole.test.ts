@@ -11,6 +11,7 @@ import {
   verifyRequestSchema,
   type RecoveryRequestInput,
 } from '@varve/contract';
+import { silentLogger, type Logger } from '@varve/base';
 import { findPostgresBinaries, startPostgres, type PostgresServer } from '@varve/testing';
 import { describe, expect, test } from 'vitest';
 import { openVarve, type Varve } from '../src/index.ts';
@@ -22,8 +23,8 @@ const binDir = binaries.find(({ origin }) => origin === 'npm')?.binDir ?? binari
 const timeout = 300_000;
 const settings = { initdbOptions: ['--wal-segsize=1', '--data-checksums'], settings: { autovacuum: 'off' } };
 
-const open = (dataDirectory: string, runInBackground: boolean): Promise<Varve> =>
-  openVarve({ dataDirectory, dockerHost: 'unix:///no.sock', runInBackground });
+const open = (dataDirectory: string, runInBackground: boolean, logger: Logger = silentLogger): Promise<Varve> =>
+  openVarve({ dataDirectory, dockerHost: 'unix:///no.sock', runInBackground, logger });
 
 async function addShop(varve: Varve, server: PostgresServer): Promise<void> {
   const place = { dataDirectory: server.dataDir, binDirectory: server.binDir };
@@ -65,7 +66,13 @@ describe.skipIf(binDir === '')('a captured database', () => {
   test('is recovered in place, captured on its new timeline, and recovered from there', { timeout }, async () => {
     await using folder = await temporaryFolder();
     await using server = await startPostgres({ binDir, ...settings });
-    await using varve = await open(join(folder.path, 'data'), true);
+    const said: { readonly level: 'info' | 'warn'; readonly message: string }[] = [];
+    const logger: Logger = {
+      ...silentLogger,
+      info: (message) => said.push({ level: 'info', message }),
+      warn: (message) => said.push({ level: 'warn', message }),
+    };
+    await using varve = await open(join(folder.path, 'data'), true, logger);
     await addShop(varve, server);
     await query(server, 'create table ledger as select n as id from generate_series(1, 100) n');
     await takeBase(varve);
@@ -84,6 +91,10 @@ describe.skipIf(binDir === '')('a captured database', () => {
     const reached = async (): Promise<boolean> =>
       ((await varve.planRecovery(shop.appId, latest)).stop.lastCommitAt ?? '') > resumed;
     await expect.poll(reached, { timeout: 60_000, interval: 500 }).toBe(true);
+    // What was asked for is no warning.
+    expect(said.filter(({ message }) => message.includes('begins anew'))).toEqual([
+      { level: 'info', message: `capture begins anew, because the database was brought back at ${job.finishedAt}` },
+    ]);
     const sandbox = await recover(varve, { target: { type: 'latest' }, destination: { type: 'sandbox' } });
     expect(sandbox).toMatchObject({ state: 'succeeded', result: { sandbox: { state: 'running' } } });
     const [listed] = await varve.listSandboxes();

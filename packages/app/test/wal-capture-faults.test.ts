@@ -32,6 +32,7 @@ describe.skipIf(binDir === '')('capture', () => {
         if (isReachable) return fixture.repository;
         throw new AppError('STORAGE_UNREACHABLE', 'The storage is away.', { retry: true });
       },
+      broughtBackAt: async () => undefined,
       commitMs: () => 500,
       commitRetryDelaysMs: [500],
       spoolLimitBytes: 64 * 1024 * 1024,

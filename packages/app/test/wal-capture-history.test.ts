@@ -5,6 +5,7 @@ import { execFile } from 'node:child_process';
 import { chown, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { silentLogger } from '@varve/base';
 import { checkRepository } from '@varve/repository';
 import { findPostgresBinaries, startPostgres, type PostgresServer } from '@varve/testing';
 import { describe, expect, test } from 'vitest';
@@ -56,12 +57,16 @@ describe.skipIf(binDir === '')('capture', () => {
   async function lab() {
     const folder = await temporaryFolder();
     const server = await startSmall();
+    const warnings: string[] = [];
+    const logger = { ...silentLogger, warn: (message: string) => void warnings.push(message) };
+    const dataDirectory = join(folder.path, 'data');
     const open = (): Promise<Varve> =>
-      openVarve({ dataDirectory: join(folder.path, 'data'), dockerHost: 'unix:///no.sock', runInBackground: true });
+      openVarve({ dataDirectory, dockerHost: 'unix:///no.sock', runInBackground: true, logger });
     return {
       folder,
       server,
       open,
+      warnings,
       async [Symbol.asyncDispose]() {
         await server[Symbol.asyncDispose]();
         await folder[Symbol.asyncDispose]();
@@ -168,6 +173,8 @@ describe.skipIf(binDir === '')('capture', () => {
     const { blocks, commits, archive } = await archiveOf(varve);
     const newest = blocks.toSorted((a, b) => Date.parse(a.startedAt) - Date.parse(b.startedAt)).at(-1);
     expect(newest?.timeline).toBe(timeline);
+    // Nobody asked Varve for it.
+    expect(all.warnings).toContain('the server has another history; capture begins anew');
     expect(commits.has(Number(kept))).toBe(true);
     const old = blocks.find((block) => block !== newest);
     expect(old?.restorePoints).toHaveLength(1);

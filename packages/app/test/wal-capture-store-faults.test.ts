@@ -57,6 +57,7 @@ describe.skipIf(binDir === '')('a capture', () => {
       folder,
       status,
       repository,
+      broughtBackAt: async () => undefined,
       commitMs: () => 300,
       commitRetryDelaysMs: [100],
       hostName: 'host',

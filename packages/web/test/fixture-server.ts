@@ -14,6 +14,7 @@ import type {
   Policy,
   PrunePreview,
   RestorePlan,
+  Sandbox,
   SnapshotEntry,
   SnapshotFolder,
   StorageCheck,
@@ -22,7 +23,7 @@ import type {
 import { recoveryRequestSchema, storageCheckSchema } from '@varve/contract';
 import { makeFixtures, makeManifest, makePlan } from './fixtures.ts';
 import type { Fixtures } from './fixtures.ts';
-import { makeCaptures, makeWalSettings, makeRecoveryPlan, makeTimeline } from './timeline-fixtures.ts';
+import { makeCaptures, makeWalSettings, makeRecoveryPlan, makeSandboxes, makeTimeline } from './timeline-fixtures.ts';
 
 /** setup: no owner yet. signed-out: an owner, nobody signed in. empty: no app. full: apps in every state. */
 export type Scenario = 'setup' | 'signed-out' | 'empty' | 'full';
@@ -53,6 +54,7 @@ interface State {
   refusesEvents: boolean;
   scenario: Scenario;
   kitConfirmed: boolean;
+  sandboxes: readonly Sandbox[];
 }
 
 interface Answer {
@@ -92,6 +94,7 @@ export async function startFixtureServer(options: { webRoot: string; scenario: S
     refusesEvents: false,
     scenario: options.scenario,
     kitConfirmed: false,
+    sandboxes: makeSandboxes(now),
   };
   const server = createServer((request, response) => {
     handle(state, options.webRoot, request, response).catch((error: unknown) => {
@@ -265,6 +268,8 @@ function answerTo(state: State, line: string, query: URLSearchParams, body: unkn
     case 'POST /repository/recovery-kit/confirm':
       state.kitConfirmed = true;
       return { body: null };
+    case 'GET /sandboxes':
+      return { body: scenario === 'full' ? state.sandboxes : [] };
     case 'GET /settings':
     case 'PUT /settings':
       return { body: settings };
@@ -279,6 +284,16 @@ function answerTo(state: State, line: string, query: URLSearchParams, body: unkn
   }
 }
 
+/** Promotes or removes one, so that the next list shows it. */
+function answerToSandbox(state: State, id: string, part: string | undefined): Answer {
+  const sandbox = state.sandboxes.find((one) => one.id === id);
+  if (sandbox === undefined) return notFound('SANDBOX_NOT_FOUND');
+  const rest = state.sandboxes.filter((one) => one !== sandbox);
+  const promoted: Sandbox = { ...sandbox, state: 'running' };
+  state.sandboxes = part === 'promotion' ? [promoted, ...rest] : rest;
+  return { body: part === 'promotion' ? promoted : null };
+}
+
 /** Requests about one app, snapshot or job. */
 function answerToOne(state: State, line: string, query: URLSearchParams, body: unknown): Answer {
   const { fixtures } = state;
@@ -289,6 +304,7 @@ function answerToOne(state: State, line: string, query: URLSearchParams, body: u
     if (details === undefined) return notFound('JOB_NOT_FOUND');
     return { body: part === 'cancel' ? { ...details.job, state: 'cancelled' } : details };
   }
+  if (area === 'sandboxes') return answerToSandbox(state, id, part);
   const overview = fixtures.overviews.find(({ app }) => app.id === id);
   if (area !== 'apps' || overview === undefined) return notFound('APP_NOT_FOUND');
   const snapshots = fixtures.snapshots.get(id) ?? [];

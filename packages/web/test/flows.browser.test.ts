@@ -222,7 +222,7 @@ describe.skipIf(skipReason !== '')(`flows in a browser${skipReason}`, () => {
     await page.getByText('Everything that is stored: the last commit is of').waitFor();
     await strip.focus();
     await page.keyboard.press('ArrowLeft');
-    await page.getByText('Everything committed until').waitFor();
+    await page.getByRole('status').getByText('Everything committed until').waitFor();
     expect(await strip.getAttribute('aria-valuetext')).toContain('can be reached');
     for (let press = 0; press < 8; press++) await page.keyboard.press('PageDown');
     for (let press = 0; press < 40; press++) await page.keyboard.press('ArrowLeft');
@@ -269,7 +269,7 @@ describe.skipIf(skipReason !== '')(`flows in a browser${skipReason}`, () => {
     await using stage = await open('full', '/apps/ferreteria/recover?database=db');
     const { page, server } = stage;
     await page.getByLabel('In place of the present database').check();
-    await page.getByText('Only the database goes back: web-data, addons').waitFor();
+    await page.getByText('Volumes and code stay as they are, and may not fit it.').waitFor();
     const run = page.getByRole('button', { name: 'Restore now' });
     await page.getByLabel('Name of the app').fill('Ferretería');
     await run.click();
@@ -284,6 +284,48 @@ describe.skipIf(skipReason !== '')(`flows in a browser${skipReason}`, () => {
       whenReached: 'promote',
       fingerprint: 'recovery-in-place-promote',
     });
+    expect(stage.complaints).toEqual([]);
+  });
+
+  test('what a recovery left behind is chosen as a history of its own, and the plan is made on its timeline', async () => {
+    await using stage = await open('full', '/apps/ferreteria');
+    const { page, server } = stage;
+    const history = page.getByLabel('History');
+    const strip = page.getByRole('slider', { name: 'Moment to go back to' });
+    await history.selectOption('1');
+    const before = Date.now() - 5 * 3_600_000;
+    await expect
+      .poll(async () => Math.abs(Number(await strip.getAttribute('aria-valuenow')) - before / 1000))
+      .toBeLessThan(120);
+    expect(await page.getByRole('option', { name: /before the price list/ }).count()).toBe(0);
+    await page.getByRole('link', { name: 'Go back to this moment' }).click();
+    await page.getByText('on the history that was left behind (timeline 1)').waitFor();
+    await page.getByRole('button', { name: 'Make the sandbox' }).click();
+    await page.getByRole('heading', { name: 'Recovery to a point in time of Ferretería Central' }).waitFor();
+    expect(server.requests.find(({ line }) => line.endsWith('/recoveries'))?.body).toMatchObject({
+      target: { type: 'latest' },
+      timeline: 1,
+    });
+    expect(stage.complaints).toEqual([]);
+  });
+
+  test('a sandbox tells how it is opened, takes changes when it is let, and is removed after a question', async () => {
+    await using stage = await open('full', '/apps/ferreteria');
+    const { page, server } = stage;
+    const rows = page.getByRole('region', { name: 'Sandboxes' }).getByRole('listitem');
+    await expect.poll(() => rows.count()).toBe(3);
+    await rows.filter({ hasText: 'Read-only' }).getByText('docker exec -it varve-recovery-3f8a1c0d psql').waitFor();
+    expect(await rows.filter({ hasText: 'Stopped' }).getByText('docker exec').count()).toBe(0);
+    await page.getByRole('button', { name: 'Let it take changes' }).click();
+    await page.getByRole('button', { name: 'Let it take changes' }).waitFor({ state: 'hidden' });
+    await page.getByRole('button', { name: 'Remove the sandbox 3f8a1c0d' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByText('varve-recovery-3f8a1c0d').waitFor();
+    expect(server.requests.some(({ line }) => line.startsWith('DELETE'))).toBe(false);
+    await dialog.getByRole('button', { name: 'Remove' }).click();
+    await dialog.waitFor({ state: 'hidden' });
+    expect(await rows.count()).toBe(2);
+    expect(server.requests.map(({ line }) => line)).toContain('DELETE /sandboxes/3f8a1c0d');
     expect(stage.complaints).toEqual([]);
   });
 

@@ -142,6 +142,12 @@ describe.skipIf(missing.length > 0)(
         { name: 'moment-month', path: '/apps/ferreteria', act: chooseMonth },
         { name: 'moment-gap', path: '/apps/ferreteria', act: chooseGap },
         { name: 'point-dialog', path: '/apps/ferreteria', act: (page) => openDialog(page, '.lucide-flag') },
+        { name: 'moment-left', path: '/apps/ferreteria', act: chooseLeft },
+        {
+          name: 'sandbox-dialog',
+          path: '/apps/ferreteria',
+          act: (page) => openDialog(page, '[aria-labelledby=sandboxes-title] button[aria-label]'),
+        },
         { name: 'recover', path: '/apps/ferreteria/recover?database=db' },
         { name: 'recover-in-place', path: '/apps/ferreteria/recover?database=db', act: chooseInPlace },
         { name: 'jobs', path: '/jobs' },
@@ -203,6 +209,10 @@ async function openDialog(page: Page, selector: string): Promise<void> {
 async function chooseMonth(page: Page): Promise<void> {
   await page.locator('input[name=window]').last().check();
   await page.waitForFunction(() => document.querySelector('.shimmer') === null);
+}
+
+async function chooseLeft(page: Page): Promise<void> {
+  await page.locator('[aria-labelledby=moment-title] select').first().selectOption('1');
 }
 
 /** Seventeen hours back there is no log. */

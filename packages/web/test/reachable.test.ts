@@ -6,6 +6,8 @@ import {
   judge,
   landmarksOf,
   latestReachable,
+  leftBehind,
+  onLeftTimeline,
   nearestTo,
   snapTo,
   stretchOf,
@@ -45,6 +47,17 @@ describe('a moment', () => {
     const only = { ...database, ranges: database.ranges.filter(({ branch }) => branch === 'abandoned') };
     expect(judge(only, ago(6))).toMatchObject({ state: 'nothing' });
     expect(latestReachable(only)).toBeNull();
+  });
+
+  test('of an abandoned branch is judged by that branch once it is looked at on its own', () => {
+    expect(leftBehind(database)).toEqual([{ timeline: 1, from: ago(6.5), to: ago(5) }]);
+    const left = onLeftTimeline(database, 1);
+    expect(judge(left, ago(6)).state).toBe('reachable');
+    expect(judge(left, ago(3))).toMatchObject({ state: 'after', before: ago(5), after: null });
+    expect(latestReachable(left)).toBe(ago(5));
+    expect(landmarksOf(left, [])).toEqual([]);
+    // The same number in an earlier cluster is another branch.
+    expect(leftBehind({ ...database, systemId: '1' })).toEqual([]);
   });
 
   test('snaps to a landmark close by, else to what can be reached', () => {

@@ -1,8 +1,22 @@
 // Timelines, captures and recovery plans as the API would give them: a database with a gap, a recovery in place and named points;
 // one whose capture has just begun and stands still.
 
-import { databaseTimelineSchema, recoveryPlanSchema, timelineSchema, walCaptureSchema } from '@varve/contract';
-import type { AppSnapshot, RecoveryPlan, RecoveryRequest, Timeline, WalCapture, WalSettings } from '@varve/contract';
+import {
+  databaseTimelineSchema,
+  recoveryPlanSchema,
+  sandboxSchema,
+  timelineSchema,
+  walCaptureSchema,
+} from '@varve/contract';
+import type {
+  AppSnapshot,
+  RecoveryPlan,
+  RecoveryRequest,
+  Sandbox,
+  Timeline,
+  WalCapture,
+  WalSettings,
+} from '@varve/contract';
 
 const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;
@@ -190,6 +204,36 @@ export function makeCaptures(appId: string, now: number): WalCapture[] {
   return [{ ...capture, state: 'stopped', problem, slotFacts: null, completeAt: ago(40 * minuteMs) }];
 }
 
+/** One that can be read only, one that runs, one whose server stopped; all of one app. */
+export function makeSandboxes(now: number): Sandbox[] {
+  const ago = (ms: number): string => new Date(now - ms).toISOString();
+  const stoppedAt = { timeline: 2, lsn: '2F/84000190', lastCommitAt: ago(2.3 * hourMs) };
+  const docker = (id: string, state: Sandbox['state']): unknown => ({
+    id,
+    appId: 'ferreteria',
+    component: 'db',
+    createdAt: ago(2 * hourMs),
+    state,
+    serverVersion: '16.4',
+    stoppedAt,
+    folder: null,
+    container: `varve-recovery-${id}`,
+    volume: `varve-recovery-${id}`,
+    connection: {
+      host: null,
+      port: null,
+      socketFolder: '/var/lib/varve-recovery/socket',
+      user: 'odoo',
+      command: `docker exec -it varve-recovery-${id} psql -h /var/lib/varve-recovery/socket -U odoo -d postgres`,
+    },
+  });
+  return [
+    sandboxSchema.parse(docker('3f8a1c0d', 'paused')),
+    sandboxSchema.parse(docker('77e0b2a4', 'running')),
+    sandboxSchema.parse(docker('a01c9d55', 'stopped')),
+  ];
+}
+
 export function makeRecoveryPlan(appId: string, request: RecoveryRequest, now: number): RecoveryPlan {
   const ago = (ms: number): string => new Date(now - ms).toISOString();
   const inPlace = request.destination.type === 'in-place';
@@ -230,7 +274,7 @@ export function makeRecoveryPlan(appId: string, request: RecoveryRequest, now: n
     warnings: inPlace
       ? [
           { code: 'newer-data-lost', subject: 'db', message: 'Commits of the last 7 seconds are not in it.' },
-          { code: 'database-only', subject: 'web-data, addons', message: 'They stay as they are now.' },
+          { code: 'database-only', subject: 'ferreteria', message: 'Only the database goes back.' },
         ]
       : [{ code: 'scheduled-jobs', subject: 'db', message: 'Extensions such as pg_cron run there as well.' }],
     fingerprint: `recovery-${request.destination.type}-${request.whenReached}`,

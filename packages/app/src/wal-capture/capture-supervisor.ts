@@ -13,6 +13,7 @@ import type { RepositoryPool } from '../repositories/repository-pool.ts';
 import type { SecretStore } from '../secrets/secret-store.ts';
 import { varveVersion } from '../version.ts';
 import { BaseBackupHealer } from './base-backup-healer.ts';
+import { broughtBackAt, type BroughtBackSources } from './brought-back.ts';
 import { captureWay } from './make-way.ts';
 import { CaptureStatus } from './capture-status.ts';
 import type { CaptureStore } from './capture-store.ts';
@@ -21,7 +22,7 @@ import { DatabaseCapture } from './database-capture.ts';
 import { SlotKeeper } from './slot-keeper.ts';
 import { slotNameOf } from './slot-name.ts';
 
-export interface CaptureSupervisorOptions {
+export interface CaptureSupervisorOptions extends BroughtBackSources {
   readonly apps: AppStore;
   readonly snapshots: SnapshotStore;
   readonly startSnapshot: (appId: string) => Promise<unknown>;
@@ -125,6 +126,7 @@ export class CaptureSupervisor implements AsyncDisposable {
       way: captureWay(input, { owner, slot, status, repository, clock }),
       folder: join(folder, owner.appId, owner.component),
       status,
+      broughtBackAt: (since) => broughtBackAt(this.#options, { ...owner, since }),
       repository,
       commitMs: () => (this.#running.get(key)?.wanted ?? wanted).app.policy.pointInTime.commitSeconds * 1000,
       hostName,

@@ -17,6 +17,8 @@ export interface DatabaseCaptureOptions {
   readonly way: CaptureWay;
   readonly folder: string;
   readonly status: CaptureStatus;
+  /** When Varve itself last brought the database back, after `since`; undefined when it did not. */
+  readonly broughtBackAt: (since: string) => Promise<string | undefined>;
   readonly repository: () => Promise<Repository>;
   /** Longest time between two commits while there is something new; asked for before each. */
   readonly commitMs: () => number;
@@ -187,7 +189,13 @@ export class DatabaseCapture implements AsyncDisposable {
     await emptySpool(folder);
     if (end) await this.#options.way.beginAnew(end.timeline, { folder, signal });
     this.#diverged = 0;
-    logger.warn('the server has another history; capture begins anew', { ...this.#options.owner, reason: problem });
+    const { owner } = this.#options;
+    const since = this.status.describe().completeAt;
+    // What cannot be asked for is not known to be expected.
+    const broughtBackAt = since === null ? undefined : await this.#options.broughtBackAt(since).catch(() => undefined);
+    if (broughtBackAt !== undefined)
+      logger.info(`capture begins anew, because the database was brought back at ${broughtBackAt}`, { ...owner });
+    else logger.warn('the server has another history; capture begins anew', { ...owner, reason: problem });
   }
 
   async #commitForEver(options: {

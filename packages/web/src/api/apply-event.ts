@@ -53,7 +53,7 @@ function applyJob(client: QueryClient, job: Job): void {
   }
   const startedOrEnded = isEnded(job) || before === undefined || before.job.state !== job.state;
   if (startedOrEnded && job.appId !== null) reread(client, [keys.apps, keys.app(job.appId)]);
-  if (isEnded(job)) reread(client, [keys.alerts, keys.repository]);
+  if (isEnded(job)) reread(client, [keys.alerts, keys.repository, keys.sandboxes]);
 }
 
 function reread(client: QueryClient, wanted: readonly (readonly unknown[])[]): void {

@@ -18,6 +18,7 @@ import {
   madeRestorePointSchema,
   recoveryPlanSchema,
   restorePlanSchema,
+  sandboxSchema,
   retentionPreviewSchema,
   sessionStateSchema,
   settingsSchema,
@@ -201,6 +202,11 @@ export const api = {
     request(`${at(id)}/recovery-plans`, recoveryPlanSchema, { method: 'POST', body, ...o }),
   startRecovery: (id: string, body: RecoveryRequestInput & { fingerprint: string }) =>
     request(`${at(id)}/recoveries`, jobSchema, { method: 'POST', body }),
+
+  sandboxes: (o: Read = {}) => request('/sandboxes', z.array(sandboxSchema), o),
+  promoteSandbox: (id: string) =>
+    request(`/sandboxes/${encodeURIComponent(id)}/promotion`, sandboxSchema, { method: 'POST', body: {} }),
+  removeSandbox: (id: string) => request(`/sandboxes/${encodeURIComponent(id)}`, nothing, { method: 'DELETE' }),
 
   planRestore: (id: string, body: RestoreRequestInput, o: Read = {}) =>
     request(`${at(id)}/restore-plans`, restorePlanSchema, { method: 'POST', body, ...o }),

@@ -16,6 +16,7 @@ export const keys = {
   retention: (id: string) => ['app', id, 'retention'],
   timeline: (id: string, days: number) => ['app', id, 'timeline', days],
   captures: (id: string) => ['app', id, 'wal'],
+  sandboxes: ['sandboxes'],
   jobs: ['jobs'],
   appJobs: (id: string) => ['jobs', id],
   job: (id: string) => ['job', id],
@@ -68,6 +69,9 @@ export const queries = {
     }),
   captures: (id: string) =>
     queryOptions({ queryKey: keys.captures(id), queryFn: (o) => api.captures(id, o), refetchInterval: 15_000 }),
+  /** Of all apps. A server that stops tells nobody: they are read again while they are looked at. */
+  sandboxes: () =>
+    queryOptions({ queryKey: keys.sandboxes, queryFn: (o) => api.sandboxes(o), refetchInterval: 15_000 }),
   /** Of one app, or of all. */
   jobs: (appId?: string) =>
     queryOptions({

@@ -18,7 +18,36 @@ export type Judgement =
       readonly after: number | null;
     };
 
-/** What the database has now or had in earlier clusters; what it left behind is asked for on the command line. */
+/** A history that the database left at a recovery, and what of it can still be reached. */
+export interface LeftBehind extends Span {
+  readonly timeline: number;
+}
+
+/** Of the cluster that is there now, the newest first. */
+export function leftBehind({ ranges, systemId }: Pick<DatabaseTimeline, 'ranges' | 'systemId'>): LeftBehind[] {
+  const found = new Map<number, LeftBehind>();
+  for (const { branch, timeline, fromAt, toAt, systemId: cluster } of ranges) {
+    if (branch !== 'abandoned' || cluster !== systemId) continue;
+    const known = found.get(timeline);
+    const from = Math.min(known?.from ?? Number.POSITIVE_INFINITY, Date.parse(fromAt));
+    found.set(timeline, { timeline, from, to: Math.max(known?.to ?? 0, Date.parse(toAt)) });
+  }
+  return [...found.values()].toSorted((a, b) => b.to - a.to);
+}
+
+/** What the database left on a timeline as if it were all there is: only that can be chosen then. */
+export function onLeftTimeline(database: DatabaseTimeline, timeline: number): DatabaseTimeline {
+  const chosen = <T extends { readonly branch: string; readonly timeline: number; readonly systemId: string }>(
+    items: readonly T[],
+  ) =>
+    items
+      .filter((one) => one.branch === 'abandoned' && one.timeline === timeline && one.systemId === database.systemId)
+      .map((one) => Object.assign({}, one, { branch: 'current' as const }));
+  const { ranges, points } = database;
+  return { ...database, ranges: chosen(ranges), points: chosen(points), gaps: [], unreachable: [], restarts: [] };
+}
+
+/** What the database has now or had in earlier clusters; what it left behind is looked at on its own, by `onLeftTimeline`. */
 export function reachableSpans({ ranges }: Pick<DatabaseTimeline, 'ranges'>): Span[] {
   return ranges
     .filter(({ branch }) => branch !== 'abandoned')

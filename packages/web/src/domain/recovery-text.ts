@@ -46,6 +46,19 @@ export function recoveryStepText(step: Step, t: Translate, format: Format): Step
   }
 }
 
+/** What it means. Where numbers of the host matter, the server's own words. */
+export function recoveryWarningText({ code, message }: RecoveryPlan['warnings'][number], t: Translate): string {
+  switch (code) {
+    case 'newer-data-lost':
+    case 'database-only':
+    case 'no-safety-snapshot':
+    case 'other-image':
+      return t(`recover.warningText.${code}`);
+    default:
+      return message;
+  }
+}
+
 export function recoveryWarningTitle(
   { code, subject }: RecoveryPlan['warnings'][number],
   plan: RecoveryPlan,

@@ -15,6 +15,7 @@ import { ComponentPanel } from './app/component-panel.tsx';
 import { PointInTime } from './app/point-in-time.tsx';
 import { PolicyPanel } from './app/policy-panel.tsx';
 import { RecentJobs } from './app/recent-jobs.tsx';
+import { Sandboxes } from './app/sandboxes.tsx';
 import { SnapshotList } from './app/snapshot-list.tsx';
 import { Timeline } from './app/timeline.tsx';
 import { RunningJob } from './jobs/running-job.tsx';
@@ -67,6 +68,7 @@ function LoadedApp({ overview }: { readonly overview: AppOverview }): ReactNode 
       )}
       <Timeline days={days} selected={dayKey} onSelect={setDayKey} loading={snapshots.isPending || jobs.isPending} />
       <PointInTime app={app} />
+      <Sandboxes app={app} />
       <div className="mt-6 grid items-start gap-6 lg:grid-cols-[minmax(0,1fr)_20rem]">
         <SnapshotList app={app} query={snapshots} day={day} onShowAll={() => setDayKey(null)} />
         <div className="flex flex-col gap-6">

@@ -22,6 +22,8 @@ interface Search {
   readonly time?: string;
   readonly point?: string;
   readonly snapshot?: string;
+  /** One that was left behind. */
+  readonly timeline?: number;
 }
 
 export function RecoverPage(): ReactNode {
@@ -48,9 +50,11 @@ function LoadedRecovery({ app, search }: { readonly app: App; readonly search: S
   const navigate = useNavigate();
   const [destination, setDestination] = useState<Destination>({ type: 'sandbox', pause: false, safetySnapshot: true });
   const target = targetOf(search);
+  const { timeline } = search;
   const request: RecoveryRequestInput = {
     ...(search.database === undefined ? {} : { component: search.database }),
     target,
+    ...(timeline === undefined ? {} : { timeline }),
     destination: { type: destination.type },
     whenReached: destination.type === 'sandbox' && destination.pause ? 'pause' : 'promote',
     safetySnapshot: destination.safetySnapshot,
@@ -76,7 +80,7 @@ function LoadedRecovery({ app, search }: { readonly app: App; readonly search: S
       <PageHeading
         back={{ link: { to: '/apps/$appId', params: { appId: app.id } }, label: app.name }}
         title={t('recover.title', { database: search.database ?? app.name })}
-        text={<p className="numbers">{targetText(target, locale)}</p>}
+        text={<p className="numbers">{goalText(target, timeline, locale)}</p>}
       />
       <div className="flex flex-col gap-6">
         <DestinationChoice destination={destination} onDestination={setDestination} />
@@ -110,6 +114,11 @@ function targetOf({ time, point, snapshot }: Search): RecoveryTarget {
   if (point !== undefined) return { type: 'name', name: point };
   if (snapshot !== undefined) return { type: 'snapshot', snapshotId: snapshot };
   return time === undefined ? { type: 'latest' } : { type: 'time', time };
+}
+
+function goalText(target: RecoveryTarget, timeline: number | undefined, locale: Locale): string {
+  const text = targetText(target, locale);
+  return timeline === undefined ? text : locale.t('recover.onLeft', { target: text, timeline });
 }
 
 function targetText(target: RecoveryTarget, { t, format }: Locale): string {

@@ -4,7 +4,7 @@ import type { RecoveryPlan } from '@varve/contract';
 import { Camera, Database, HeartPulse, ListRestart, Pause, Play, Replace, Square } from 'lucide-react';
 import type { LucideIcon } from 'lucide-react';
 import type { ReactNode } from 'react';
-import { recoveryStepText, recoveryWarningTitle } from '../../domain/recovery-text.ts';
+import { recoveryStepText, recoveryWarningText, recoveryWarningTitle } from '../../domain/recovery-text.ts';
 import { useLocale } from '../../i18n/locale.tsx';
 import { Notice } from '../../ui/notice.tsx';
 import { Card, CardHeading, Facts } from '../../ui/surface.tsx';
@@ -44,7 +44,7 @@ export function RecoveryPlanView({ plan, updating }: RecoveryPlanViewProps): Rea
           </h2>
           {plan.warnings.map((warning, index) => (
             <Notice key={index} tone="warning" title={recoveryWarningTitle(warning, plan, t, format)}>
-              {warning.message}
+              {recoveryWarningText(warning, t)}
             </Notice>
           ))}
         </section>

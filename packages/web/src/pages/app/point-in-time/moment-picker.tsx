@@ -6,8 +6,8 @@ import { CircleCheck, History } from 'lucide-react';
 import { useMemo, useState } from 'react';
 import type { ReactNode } from 'react';
 import { judgementText } from '../../../domain/reach-text.ts';
-import { judge, landmarksOf, latestReachable } from '../../../domain/reachable.ts';
-import type { Judgement, Landmark } from '../../../domain/reachable.ts';
+import { judge, landmarksOf, latestReachable, leftBehind, onLeftTimeline } from '../../../domain/reachable.ts';
+import type { Judgement, Landmark, LeftBehind } from '../../../domain/reachable.ts';
 import { momentOf, typedText } from '../../../domain/typed-time.ts';
 import { useLocale } from '../../../i18n/locale.tsx';
 import { Button, ButtonLink } from '../../../ui/button.tsx';
@@ -33,8 +33,18 @@ interface MomentPickerProps {
 
 export function MomentPicker({ app, database, snapshots, days, now }: MomentPickerProps): ReactNode {
   const [chosen, setChosen] = useState<Chosen>({ kind: 'latest' });
-  const landmarks = useMemo(() => landmarksOf(database, snapshots), [database, snapshots]);
-  const latest = latestReachable(database);
+  const [wanted, setWanted] = useState<number | null>(null);
+  const left = useMemo(() => leftBehind(database), [database]);
+  const timeline = left.find((one) => one.timeline === wanted)?.timeline ?? null;
+  const history = useMemo(
+    () => (timeline === null ? database : onLeftTimeline(database, timeline)),
+    [database, timeline],
+  );
+  const landmarks = useMemo(
+    () => landmarksOf(history, timeline === null ? snapshots : []),
+    [history, timeline, snapshots],
+  );
+  const latest = latestReachable(history);
   const at = chosen.kind === 'latest' ? latest : chosen.at;
   const window = { from: now - days * 86_400_000, to: now };
   const choose = (moment: number): void => {
@@ -43,23 +53,61 @@ export function MomentPicker({ app, database, snapshots, days, now }: MomentPick
   };
   return (
     <>
+      {left.length > 0 && (
+        <HistoryChoice
+          left={left}
+          timeline={timeline}
+          onTimeline={(one) => {
+            setWanted(one);
+            setChosen({ kind: 'latest' });
+          }}
+        />
+      )}
       <RecoveryStrip
-        database={database}
+        database={history}
         landmarks={landmarks}
         window={window}
         at={chosen.kind === 'latest' ? null : chosen.at}
         onAt={choose}
       />
-      <StripLegend database={database} landmarks={landmarks} />
+      <StripLegend database={history} landmarks={landmarks} />
       {latest !== null && (
         <div className="mt-5 grid items-start gap-4 sm:grid-cols-2 lg:grid-cols-[17rem_13rem_minmax(0,1fr)]">
           <TypedMoment at={at} zoneOfApp={app.policy.schedule.timeZone} onAt={choose} />
           <JumpTo landmarks={landmarks} chosen={chosen} onChosen={setChosen} />
         </div>
       )}
-      <Verdict app={app} database={database} chosen={chosen} at={at} now={now} onAt={choose} />
+      <Verdict app={app} database={history} timeline={timeline} chosen={chosen} at={at} now={now} onAt={choose} />
       <MomentList database={database} />
     </>
+  );
+}
+
+function HistoryChoice({
+  left,
+  timeline,
+  onTimeline,
+}: {
+  readonly left: readonly LeftBehind[];
+  readonly timeline: number | null;
+  readonly onTimeline: (timeline: number | null) => void;
+}): ReactNode {
+  const { t, format } = useLocale();
+  return (
+    <div className="mt-3 max-w-md">
+      <SelectField
+        label={t('reach.history')}
+        value={timeline ?? 'present'}
+        onChange={({ target }) => onTimeline(target.value === 'present' ? null : Number(target.value))}
+      >
+        <option value="present">{t('reach.history.present')}</option>
+        {left.map(({ timeline: one, to }) => (
+          <option key={one} value={one}>
+            {t('reach.history.left', { to: format.moment(to) })}
+          </option>
+        ))}
+      </SelectField>
+    </div>
   );
 }
 
@@ -151,13 +199,15 @@ function JumpTo({
 interface VerdictProps {
   readonly app: App;
   readonly database: DatabaseTimeline;
+  /** One that was left behind; null for the present one. */
+  readonly timeline: number | null;
   readonly chosen: Chosen;
   readonly at: number | null;
   readonly now: number;
   readonly onAt: (at: number) => void;
 }
 
-function Verdict({ app, database, chosen, at, now, onAt }: VerdictProps): ReactNode {
+function Verdict({ app, database, timeline, chosen, at, now, onAt }: VerdictProps): ReactNode {
   const locale = useLocale();
   const { t, format } = locale;
   if (at === null) return null;
@@ -202,7 +252,7 @@ function Verdict({ app, database, chosen, at, now, onAt }: VerdictProps): ReactN
         look="primary"
         to="/apps/$appId/recover"
         params={{ appId: app.id }}
-        search={{ database: database.component, ...searchOf(chosen) }}
+        search={{ database: database.component, ...(timeline === null ? {} : { timeline }), ...searchOf(chosen) }}
       >
         <History size={16} aria-hidden="true" />
         {t('reach.plan')}
