@@ -48,6 +48,20 @@ const moment = `select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD
 const folders = async (server: PostgresServer): Promise<string[]> =>
   (await readdir(dirname(server.dataDir))).filter((name) => name.includes('varve'));
 
+/** Runs a script of processes/ until it says the word, looks that it has made a folder beside the data, and kills it. */
+async function killWhenItSays(
+  server: PostgresServer,
+  { script, dataDirectory, word }: { readonly script: string; readonly dataDirectory: string; readonly word: string },
+): Promise<void> {
+  const path = fileURLToPath(new URL(`./processes/${script}`, import.meta.url));
+  const child = spawn(process.execPath, [path, dataDirectory, shop.appId], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [said] = (await once(child.stdout, 'data')) as [Buffer];
+  expect(said.toString()).toBe(`${word}\n`);
+  expect(await folders(server)).toHaveLength(1);
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+}
+
 describe.skipIf(binDir === '')('a captured database', () => {
   test('is recovered in place, captured on its new timeline, and recovered from there', { timeout }, async () => {
     await using folder = await temporaryFolder();
@@ -102,7 +116,7 @@ describe.skipIf(binDir === '')('a captured database', () => {
     });
   });
 
-  test('whose recovery is killed leaves nothing behind the next opening', { timeout }, async () => {
+  test('whose recovery or proof is killed leaves nothing behind the next opening', { timeout }, async () => {
     await using folder = await temporaryFolder();
     await using server = await startPostgres({ binDir, ...settings });
     const dataDirectory = join(folder.path, 'data');
@@ -114,20 +128,18 @@ describe.skipIf(binDir === '')('a captured database', () => {
       await query(server, 'insert into ledger select n from generate_series(101, 40000) n');
       await reachCommit(varve, server);
     }
-    const script = fileURLToPath(new URL('./processes/recover-and-hang.ts', import.meta.url));
-    const child = spawn(process.execPath, [script, dataDirectory, shop.appId], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    const [said] = (await once(child.stdout, 'data')) as [Buffer];
-    expect(said.toString()).toBe('replaying\n');
-    expect(await folders(server)).toHaveLength(1);
-    child.kill('SIGKILL');
-    await once(child, 'exit');
-    await using varve = await open(dataDirectory, false);
-    expect(await folders(server)).toEqual([]);
-    expect(await varve.listSandboxes()).toEqual([]);
-    const [job] = await varve.listJobs({ appId: shop.appId });
-    expect(job).toMatchObject({ type: 'recovery', state: 'failed', error: { code: 'JOB_INTERRUPTED' } });
+    await killWhenItSays(server, { script: 'recover-and-hang.ts', dataDirectory, word: 'replaying' });
+    const opensClean = async (type: 'recovery' | 'verify'): Promise<void> => {
+      await using varve = await open(dataDirectory, false);
+      expect(await folders(server)).toEqual([]);
+      expect(await varve.listSandboxes()).toEqual([]);
+      const [job] = await varve.listJobs({ appId: shop.appId });
+      expect(job).toMatchObject({ type, state: 'failed', error: { code: 'JOB_INTERRUPTED' } });
+    };
+    await opensClean('recovery');
+    // A proof has its sandbox made when it dies here.
+    await killWhenItSays(server, { script: 'verify-and-hang.ts', dataDirectory, word: 'looking' });
+    await opensClean('verify');
     expect(await query(server, 'select count(*) from ledger')).toBe('40000');
   });
 });

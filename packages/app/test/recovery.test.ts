@@ -294,6 +294,10 @@ describe.skipIf(newest === undefined)('a recovery', () => {
 
   test('into a folder leaves a data folder that was shut down cleanly', { timeout }, async () => {
     await using lab = await recoveryLab({ binDir });
+    // What an earlier recovery of the server has left, which would end this one elsewhere, or never.
+    await lab.query("ALTER SYSTEM SET recovery_target_name = 'long gone'");
+    await lab.query("ALTER SYSTEM SET recovery_target_action = 'shutdown'");
+    for (const name of ['standby.signal', 'recovery.signal']) await writeFile(join(lab.server.dataDir, name), '');
     await lab.base();
     await lab.write(20);
     await lab.archive();
@@ -302,6 +306,7 @@ describe.skipIf(newest === undefined)('a recovery', () => {
     const recovered = await recover(lab, { target: { type: 'latest' }, destination: { type: 'folder', path } });
     expect(recovered.folder).toBe(path);
     expect((await readdir(path)).filter((name) => /signal|postmaster/.test(name))).toEqual([]);
+    expect(await readFile(join(path, 'postgresql.auto.conf'), 'utf8')).not.toMatch(/^recovery_target/m);
     expect((await stat(path)).mode & 0o777).toBe(0o700);
     await writeFile(join(parent, 'not-empty'), '');
     const refused = planOf(lab, { target: { type: 'latest' }, destination: { type: 'folder', path: parent } });

@@ -112,6 +112,17 @@ describe.each(shells.map((shell) => ({ shell })))('the script in $shell', ({ she
     await rm(place, { recursive: true });
     expect((await fetch(folder, nameOf(1), { shell })).code).toBe(255);
   });
+
+  test.each(['KILL', 'TERM', 'HUP'])(
+    'that is ended by SIG%s is a failure, not a file that is absent',
+    async (signal) => {
+      const folder = await temporary();
+      const script = join(folder, 'fetch');
+      // As our script waits, and is ended from outside.
+      await writeFile(script, `kill -${signal} $$; while true; do sleep 1; done\n`);
+      expect((await fetch(folder, nameOf(1), { shell, script })).code).toBe(255);
+    },
+  );
 });
 
 describe('the exchange', () => {

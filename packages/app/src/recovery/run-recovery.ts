@@ -26,6 +26,8 @@ export interface RunRecoveryInput extends PlanRecoveryInput {
   /** Of the plan that was shown; null for a run that nobody was shown (a proof). */
   readonly fingerprint: string | null;
   readonly records: RecoveryRecords;
+  /** Its sandbox goes away with the job, also when the process of the job dies. */
+  readonly isProof?: boolean;
   /** Called before an in-place recovery when it is wanted; its failure ends the recovery before anything is changed. */
   readonly takeSafetySnapshot: () => Promise<{ readonly snapshotId: string }>;
 }
@@ -116,7 +118,7 @@ async function recover(context: RunContext, input: RecoverInput): Promise<Omit<R
     });
     logState(context, state);
     if (request.destination.type === 'sandbox') {
-      const made = { ...record, isMade: true, ...madeOf(record, open, state, request) };
+      const made = { ...record, isMade: input.isProof !== true, ...madeOf(record, open, state, request) };
       await records.put(made);
       isKept = true;
       return { state, sandbox: await sandboxOf(made, context), folder: null, problems: [] };

@@ -80,6 +80,7 @@ function recover(context: RunContext, { app, request, records }: RunVerifyInput)
       ...(timeline === undefined ? {} : { timeline }),
     }),
     fingerprint: null,
+    isProof: true,
     records,
     takeSafetySnapshot: () => Promise.reject(new AppError('INTERNAL', 'A proof takes no safety snapshot.')),
   });
