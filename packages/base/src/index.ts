@@ -8,3 +8,4 @@ export { Limiter, mapConcurrently } from './concurrency.ts';
 export { retry, type RetryOptions } from './retry.ts';
 export { formatBytes, formatDuration } from './units.ts';
 export type { OnProgress, Progress } from './progress.ts';
+export { TokenBucket } from './token-bucket.ts';

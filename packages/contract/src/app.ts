@@ -32,7 +32,7 @@ export type VolumeComponent = z.infer<typeof volumeComponentSchema>;
 export const databaseMethodSchema = z.enum(['dump', 'base', 'both']).meta({ id: 'DatabaseMethod' });
 export type DatabaseMethod = z.infer<typeof databaseMethodSchema>;
 
-/** How fast a server may send its files, in kB/s: what PostgreSQL's MAX_RATE takes. */
+/** How fast the files of a base backup may be read, by the server or here, in kB/s: what PostgreSQL's MAX_RATE takes. */
 export const baseRateSchema = z.number().int().min(32).max(1_048_576);
 
 export const databaseReadThroughSchema = z.enum(['auto', 'volume', 'stream']).meta({ id: 'DatabaseReadThrough' });
@@ -72,7 +72,7 @@ export const databaseComponentSchema = z
     ]),
     /** How a `base` is read; auto when absent: from the data folder where it can be read here, otherwise sent by the server. */
     readThrough: databaseReadThroughSchema.optional(),
-    /** For a `base` that the server sends; without limit when absent. */
+    /** For reading the files of a `base`; without limit when absent. */
     maxRateKBps: baseRateSchema.optional(),
     /** On a host without Docker: the cluster's data folder, needed to put a `base` back. */
     dataDirectory: absolutePathSchema.optional(),

@@ -16,6 +16,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { TokenBucket } from '@varve/base';
 import {
   checkRepository,
   listTree,
@@ -115,6 +116,37 @@ function rightPages(name: string, count: number): Buffer {
   }
   return bytes;
 }
+
+class CountingBucket extends TokenBucket {
+  taken = 0;
+
+  override take(count: number): Promise<void> {
+    this.taken += count;
+    return Promise.resolve();
+  }
+}
+
+describe('a folder that is read at a pace', () => {
+  test('asks before it reads, for small files, large ones and pages alike', async () => {
+    const all = await lab();
+    const mebibyte = 1024 * 1024;
+    mkdirSync(join(all.source, 'small'));
+    for (let file = 0; file < 64; file++)
+      writeFileSync(join(all.source, 'small', `${file}`), Buffer.alloc(mebibyte / 64, file));
+    writeFileSync(join(all.source, 'large'), Buffer.alloc(5 * mebibyte, 'large'));
+    writeFileSync(join(all.source, 'pages'), rightPages('pages', (2 * mebibyte) / pageBytes));
+    const pace = new CountingBucket(1024 * mebibyte);
+    const pages = { patterns: ['/pages'], chunkBytes: 2 * pageBytes };
+    const first = await save(all, { pace, pages });
+    expect(pace.taken).toBeGreaterThanOrEqual(8 * mebibyte);
+    // A read at the end of a file asks for more than there is.
+    expect(pace.taken).toBeLessThan(11 * mebibyte);
+    pace.taken = 0;
+    await save(all, { pace, pages }, { parent: first.snapshot });
+    expect(pace.taken).toBe(0);
+    await expectSound(all);
+  });
+});
 
 describe('live files that did not change', () => {
   test('are taken over only from before the limit: a change in the same instant is not missed', async () => {

@@ -23,7 +23,7 @@ export function addDatabaseMethodOptions(command: Command): void {
     )
     .option(
       '--max-rate <kB/s>',
-      'limit for files that the server sends, 32 or more; 0 for none',
+      'limit for reading the files of base backups, 32 or more; 0 for none',
       wholeNumber({ min: 0, max: greatestRateKBps }),
     );
 }

@@ -1,6 +1,6 @@
 // What an archive session is asked and what it answers.
 
-import type { OnProgress } from '@varve/base';
+import type { OnProgress, TokenBucket } from '@varve/base';
 import type { LockOwnerOptions } from '../lock/process-identity.ts';
 import type { Compression } from '../pack/pack-builder.ts';
 import type { Snapshot, SnapshotSummary } from '../snapshot/snapshot.ts';
@@ -66,6 +66,8 @@ export interface AddPathOptions extends ExcludeRules {
   readonly live?: LiveFiles | undefined;
   /** Folders inside the source (`/` itself, `/a/b`) whose entries are placed one by one: other inputs may be placed beside them. */
   readonly openFolders?: readonly string[] | undefined;
+  /** Bytes that are read take from it: holds a folder's reading below a rate. What is found unchanged and not read takes nothing. */
+  readonly pace?: TokenBucket | undefined;
 }
 
 export interface AddFolderOptions {
@@ -178,4 +180,5 @@ export interface SourceOptions {
   readonly rules: SelectionRules;
   /** As in {@link AddPathOptions}. */
   readonly openFolders?: readonly string[] | undefined;
+  readonly pace?: TokenBucket | undefined;
 }

@@ -87,7 +87,8 @@ export class ArchiveSession implements AsyncDisposable {
       const source = Buffer.from(options.source);
       const devices = options.oneFileSystem ? deviceOf(source) : null;
       const rules = makeRules({ ...options, excludes, devices });
-      return this.#addSource({ source, components, shown, rules, openFolders: options.openFolders });
+      const { openFolders, pace } = options;
+      return this.#addSource({ source, components, shown, rules, openFolders, pace });
     });
   }
 
@@ -298,13 +299,14 @@ export class ArchiveSession implements AsyncDisposable {
   }
 
   async #addFolder(options: SourceOptions, node: TreeNode): Promise<AddedItem> {
-    const { source, components, shown, rules } = options;
+    const { source, components, shown, rules, pace } = options;
     const parent = components.length === 0 ? this.#options.parent?.tree : (await this.#parentNode(components))?.subtree;
     this.#run.measure({ path: source, selection: new Selection(rules) });
     const label = { shown, rules: encodeRules(rules), below: '' };
     const onItem = itemsInSnapshot(this.#run.onItem, { shown, components });
     const open = new Set(options.openFolders?.map((place) => (place === '/' ? '' : place)));
-    const walk = new FolderWalk(this.#run, { path: source, label, parentTree: parent, open, live: rules.live, onItem });
+    const place = { path: source, label, parentTree: parent, open };
+    const walk = new FolderWalk(this.#run, { ...place, live: rules.live, pace, onItem });
     const treeId = await walk.save();
     if (open.has('')) placeOpened(this.#tree, { components, node, opened: walk.opened });
     else this.#placeFolder(components, node, treeId);

@@ -108,14 +108,15 @@ export class FolderSaver {
       this.#options.throwIfAborted();
       this.#saveEntry(listing, entries, name);
     }
-    const { nodes, subfolders, deferred, problems, notices, items, counts } = listing;
+    const { nodes, subfolders, deferred, problems, notices, items, counts, bytesRead } = listing;
+    const told = { problems, notices, items, counts, bytesRead };
     if (subfolders.length > 0 || deferred.length > 0 || job.isOpen) {
-      return { kind: 'folder', nodes, subfolders, deferred, problems, notices, items, counts };
+      return { kind: 'folder', nodes, subfolders, deferred, ...told };
     }
     const treeCounts = noCounts();
     const subtree = job.parent && parent.isSame ? job.parent.id : this.#storeTree(nodes, treeCounts);
     addCounts(counts, treeCounts);
-    return { kind: 'folder', subtree, treeCounts, nodes: [], subfolders, deferred, problems, notices, items, counts };
+    return { kind: 'folder', subtree, treeCounts, nodes: [], subfolders, deferred, ...told };
   }
 
   saveFiles(job: Extract<Job, { kind: 'files' }>): FilesResult {

@@ -1,7 +1,7 @@
 // Saves a folder of the host with everything below it: keeps the open folders in memory, hands listings and files to the
 // workers, and closes each folder when all below it is done. No recursion.
 
-import { AppError, isAppError } from '@varve/base';
+import { AppError, isAppError, type TokenBucket } from '@varve/base';
 import { joinPath } from '../filesystem/byte-path.ts';
 import { toBinary } from '../filesystem/glob.ts';
 import { isSystemError } from '../filesystem/system-error.ts';
@@ -67,6 +67,8 @@ export interface FolderWalkOptions {
   /** Folders (`''`, `/a/b`) whose trees are not stored; their entries end up in {@link FolderWalk.opened}. */
   readonly open?: ReadonlySet<string> | undefined;
   readonly live?: LiveRules | null | undefined;
+  /** Bytes that are read take from it. */
+  readonly pace?: TokenBucket | undefined;
   /** Gets every file and folder with its path on the host. */
   readonly onItem?: ((item: Item) => void) | undefined;
 }
@@ -117,6 +119,9 @@ export class FolderWalk {
         this.#request();
         return { kind: 'folders', folders: await Promise.all(batch.map((folder) => this.#toSave(folder))) };
       });
+      // Of small files it is known only now; the next folders wait for it.
+      const bytesRead = folders.reduce((sum, result) => sum + (result.kind === 'folder' ? result.bytesRead : 0), 0);
+      await this.#options.pace?.take(bytesRead, this.#run.signal);
       for (const [i, folder] of batch.entries()) {
         const result = folders[i];
         if (result?.kind === 'folder') this.#listed(folder, result);
@@ -207,6 +212,11 @@ export class FolderWalk {
   #saveFiles(folder: OpenFolder, files: readonly Deferred[]): void {
     this.#guard(async () => {
       const { path, label } = folder;
+      // Before a thread is asked for: what waits here must not keep others from it.
+      await this.#options.pace?.take(
+        files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+        this.#run.signal,
+      );
       const result = await this.#run.pool.run<'files'>(() => ({ kind: 'files', folder: path, label, files }));
       this.#account(result, label.shown);
       for (const [i, { slot }] of files.entries()) folder.nodes[slot] = result.nodes[i] ?? '';
@@ -261,11 +271,11 @@ export class FolderWalk {
     { pageChunkBytes }: Deferred,
     file: { readonly path: Buffer; readonly name: Buffer; readonly counts: Counts },
   ): Promise<{ json: string; size: number; outcome: ReadOutcome; badPages: readonly BadPage[] }> {
-    const { live } = this.#options;
+    const { live, pace } = this.#options;
     if (live && pageChunkBytes > 0) {
-      return { ...(await readLargePages(this.#run, { ...file, pageChunkBytes, live })), outcome: 'stable' };
+      return { ...(await readLargePages(this.#run, { ...file, pageChunkBytes, live, pace })), outcome: 'stable' };
     }
-    const { node, outcome } = await readLargeFile(this.#run, { ...file, pageChunkBytes });
+    const { node, outcome } = await readLargeFile(this.#run, { ...file, pageChunkBytes, pace });
     return { json: encodeNode(node), size: node.size, outcome: live ? 'stable' : outcome, badPages: [] };
   }
 

@@ -2,6 +2,7 @@
 
 import { closeSync, fstatSync, read as readCallback, type BigIntStats } from 'node:fs';
 import { promisify } from 'node:util';
+import type { TokenBucket } from '@varve/base';
 import { openForReading } from '../filesystem/open-file.ts';
 import { readNode } from '../filesystem/read-node.ts';
 import { systemError } from '../filesystem/system-error.ts';
@@ -22,6 +23,7 @@ export interface LargeFile {
   readonly name: Buffer;
   readonly counts: Counts;
   readonly pageChunkBytes?: number | undefined;
+  readonly pace?: TokenBucket | undefined;
 }
 
 /** `node` is complete. Tells the run the bytes while they are read. Throws the system's error. */
@@ -63,6 +65,7 @@ async function readContent(
     await saver.writeFrom({
       read: async (space, position) => {
         tell(position);
+        await file.pace?.take(space.length, run.signal);
         return (await readAsync(fd, space, 0, space.length, position)).bytesRead;
       },
       zerosUntil: holesOf(run, fd, stat),

@@ -1,7 +1,7 @@
 // Reads a large live file of pages by parts in the worker threads: see page-range.ts.
 
 import { lstatSync } from 'node:fs';
-import { mapConcurrently } from '@varve/base';
+import { mapConcurrently, type TokenBucket } from '@varve/base';
 import { readNode } from '../filesystem/read-node.ts';
 import { systemError } from '../filesystem/system-error.ts';
 import { nodeHead } from '../tree/encode-tree.ts';
@@ -20,12 +20,13 @@ export interface LargePages {
   readonly counts: Counts;
   readonly pageChunkBytes: number;
   readonly live: LiveRules;
+  readonly pace?: TokenBucket | undefined;
 }
 
 /** The file's node as JSON, with the size that it had at first. Throws the system's error, ENOENT when the file goes meanwhile. */
 export async function readLargePages(
   run: ArchiveRun,
-  { path, name, counts, pageChunkBytes, live }: LargePages,
+  { path, name, counts, pageChunkBytes, live, pace }: LargePages,
 ): Promise<{ json: string; size: number; badPages: BadPage[] }> {
   const stat = lstatSync(path, { bigint: true });
   if (!stat.isFile()) throw systemError('ENOENT', 'open', 'replaced by something that is not a file');
@@ -38,6 +39,7 @@ export async function readLargePages(
   let told = 0;
   const saveRange = async (from: number): Promise<void> => {
     const length = Math.min(step, size - from);
+    await pace?.take(length, run.signal);
     const result = await run.pool.run<'range'>(() => ({
       kind: 'range',
       path,

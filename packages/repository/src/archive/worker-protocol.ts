@@ -182,6 +182,8 @@ export interface FolderResult extends Remarks {
     readonly parentTree?: string | undefined;
   }[];
   /** Files that are left to other jobs, so that a large folder does not keep one thread busy alone. */
+  /** Of files that were read for it, without those that are deferred. */
+  readonly bytesRead: number;
   readonly deferred: readonly {
     readonly slot: number;
     /** A binary string: a folder may have very many of them, and bytes take more memory. */

@@ -1,6 +1,6 @@
 // Holds the bytes of all transfers together below a rate, in each direction, with a bucket of tokens (one second's worth).
 
-import { sleep } from '@varve/base';
+import { TokenBucket } from '@varve/base';
 import type {
   FileHandle,
   FileInfo,
@@ -76,24 +76,4 @@ function paced(bucket: TokenBucket | null, { onTransfer, signal }: StorageCallOp
     await onTransfer?.(bytes);
     await bucket.take(bytes, signal);
   };
-}
-
-class TokenBucket {
-  readonly #perSecond: number;
-  #tokens: number;
-  #filledAt = performance.now();
-
-  constructor(perSecond: number) {
-    this.#perSecond = perSecond;
-    this.#tokens = perSecond;
-  }
-
-  /** Takes at once and waits off the debt: whoever comes later waits longer, and nobody starves. */
-  async take(count: number, signal: AbortSignal | undefined): Promise<void> {
-    const now = performance.now();
-    const filled = this.#tokens + ((now - this.#filledAt) / 1000) * this.#perSecond;
-    this.#tokens = Math.min(this.#perSecond, filled) - count;
-    this.#filledAt = now;
-    if (this.#tokens < 0) await sleep((-this.#tokens / this.#perSecond) * 1000, { signal });
-  }
 }

@@ -10,6 +10,7 @@
 import { createReadStream } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { TokenBucket } from '@varve/base';
 import type { SavedDatabase } from '@varve/contract';
 import {
   backupWalNames,
@@ -176,6 +177,8 @@ async function saveFiles(
   { total, pages, live }: Saving & { readonly pages: ReturnType<typeof relationPages>; readonly live: LiveFiles },
 ): Promise<readonly Notice[]> {
   const { component, session, folder } = input;
+  const { maxRateKBps } = component;
+  const pace = maxRateKBps === undefined ? undefined : new TokenBucket(maxRateKBps * 1024);
   const notices: Notice[] = [];
   const add = (item: AddedItem): void => {
     total.add(item);
@@ -187,7 +190,7 @@ async function saveFiles(
       .filter((name) => name !== versionFolder)
       .map((name) => `/${escapePattern(name)}`);
     const target = `${tablespacesPath(component.name)}/${oid}`;
-    add(await session.addPath({ source: path, target, excludes: [...leftOutOfBackup, ...others], pages, live }));
+    add(await session.addPath({ source: path, target, excludes: [...leftOutOfBackup, ...others], pages, live, pace }));
   }
   input.onStep(`${component.name}: data folder`);
   add(
@@ -198,6 +201,7 @@ async function saveFiles(
       openFolders: ['/', '/global'],
       pages,
       live,
+      pace,
     }),
   );
   return notices;
