@@ -206,7 +206,7 @@ for (const { binDir, major } of binaries) {
         const load = startLoad(server, 'row');
         let parent: Snapshot | undefined;
         let end = parseLsn('0/0');
-        for (let round = 0; round < 5; round++) {
+        for (let round = 0; round < (isLong ? 5 : 3); round++) {
           await load.more(10);
           const saved = await saveAlone(fixture, server, parent);
           // The system catalogs of the databases that nobody uses.

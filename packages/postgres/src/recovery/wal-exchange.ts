@@ -59,6 +59,8 @@ export class WalExchange implements AsyncDisposable {
   readonly #working = new Set<Promise<void>>();
   readonly #answering = new Set<string>();
   #next = 0;
+  /** What the server asked for last when it went past others: those before it are not needed. */
+  #passed = 0;
   #taken = 0;
   #servedCount = 0;
   #failure: AppError | undefined;
@@ -175,14 +177,16 @@ export class WalExchange implements AsyncDisposable {
 
   /** The server went past them: it did not need them. */
   #dropBefore(place: number): void {
-    for (const [name, other] of this.#ahead) {
-      if (other >= place || this.#answering.has(name)) continue;
-      this.#ahead.delete(name);
-      const work = rm(join(this.#options.folder, exchangeNames.ready, name), { force: true })
-        .catch(() => {})
-        .finally(() => this.#working.delete(work));
-      this.#working.add(work);
-    }
+    this.#passed = place;
+    for (const [name, other] of this.#ahead) if (other < place && !this.#answering.has(name)) this.#drop(name);
+  }
+
+  #drop(name: string): void {
+    this.#ahead.delete(name);
+    const work = rm(join(this.#options.folder, exchangeNames.ready, name), { force: true })
+      .catch(() => {})
+      .finally(() => this.#working.delete(work));
+    this.#working.add(work);
   }
 
   #prefetch(): void {
@@ -201,6 +205,8 @@ export class WalExchange implements AsyncDisposable {
     const work = this.#deliver(name, wasAsked).finally(() => {
       this.#answering.delete(name);
       this.#working.delete(work);
+      // It was on its way when the server went past it.
+      if (!wasAsked && place !== undefined && place < this.#passed && this.#ahead.has(name)) this.#drop(name);
       // At once, not with the next look: whoever fetches would have nothing to do until then.
       if (!this.#stop.signal.aborted && this.#failure === undefined) this.#prefetch();
     });
