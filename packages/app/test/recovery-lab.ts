@@ -22,6 +22,7 @@ import {
 import { startPostgres, type PostgresServer } from '@varve/testing';
 import { parametersOf } from '../src/wal-capture/block-draft.ts';
 import { commitBlock } from '../src/wal-archive/commit-block.ts';
+import type { RecoveredDatabase } from '../src/recovery/run-recovery.ts';
 import type { TakenSnapshot } from '../src/use-case.ts';
 import { runFixture, type RunFixture } from './run-fixture.ts';
 
@@ -267,4 +268,19 @@ async function store(stretch: Stretch): Promise<void> {
 
 async function* piece(bytes: Promise<Buffer>): AsyncGenerator<Uint8Array> {
   yield await bytes;
+}
+
+/** What a query of a sandbox's server yields: columns by `|`, a row a line. */
+export async function inSandbox(recovered: RecoveredDatabase, sql: string): Promise<string> {
+  const { connection } = recovered.sandbox ?? {};
+  if (!connection?.socketFolder || connection.port === null) throw new Error('no sandbox');
+  await using session = await connectPostgres({
+    host: 'localhost',
+    port: connection.port,
+    socketPath: connection.socketFolder,
+    user: connection.user,
+    database: 'postgres',
+    tls: 'disable',
+  });
+  return ((await session.query(sql)).at(-1)?.rows ?? []).map((row) => row.join('|')).join('\n');
 }

@@ -4,7 +4,6 @@
 import { chown, mkdir, readdir, readlink, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { App, RecoveryDestination, RecoveryPlan, RecoveryTarget } from '@varve/contract';
-import { connectPostgres } from '@varve/postgres';
 import { listTree } from '@varve/repository';
 import { findOutermostMajors } from '@varve/testing';
 import { describe, expect, test } from 'vitest';
@@ -14,7 +13,7 @@ import { runRecovery, type RecoveredDatabase } from '../src/recovery/run-recover
 import { removeSandbox } from '../src/recovery/sandboxes.ts';
 import type { TakenSnapshot } from '../src/use-case.ts';
 import { checkPages } from '../src/verify/check-pages.ts';
-import { connect, recoveryLab, request, type RecoveryLab } from './recovery-lab.ts';
+import { connect, inSandbox, recoveryLab, request, type RecoveryLab } from './recovery-lab.ts';
 
 const timeout = 300_000;
 const majors = await findOutermostMajors();
@@ -54,20 +53,6 @@ async function recover(
     takeSafetySnapshot: () => Promise.reject(new Error('not wanted')),
   });
   return { ...done, planned };
-}
-
-async function inSandbox({ sandbox }: RecoveredDatabase, sql: string): Promise<string> {
-  const { connection } = sandbox ?? {};
-  if (!connection?.socketFolder || connection.port === null) throw new Error('no sandbox');
-  await using session = await connectPostgres({
-    host: 'localhost',
-    port: connection.port,
-    socketPath: connection.socketFolder,
-    user: connection.user,
-    database: 'postgres',
-    tls: 'disable',
-  });
-  return ((await session.query(sql)).at(-1)?.rows ?? []).map((row) => row.join('|')).join('\n');
 }
 
 /** Name, size and time of change of everything below a folder. */

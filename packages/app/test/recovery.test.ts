@@ -4,14 +4,14 @@
 import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { RecoveryRequestInput, RecoveryTarget } from '@varve/contract';
-import { connectPostgres, formatUnixMicros } from '@varve/postgres';
+import { formatUnixMicros } from '@varve/postgres';
 import { findOutermostMajors } from '@varve/testing';
 import { describe, expect, test } from 'vitest';
 import { planRecovery } from '../src/recovery/plan-recovery.ts';
 import { RecoveryRecords } from '../src/recovery/recovery-records.ts';
 import { runRecovery, type RecoveredDatabase } from '../src/recovery/run-recovery.ts';
 import { promoteSandbox, removeSandbox } from '../src/recovery/sandboxes.ts';
-import { recoveryLab, request, type RecoveryLab } from './recovery-lab.ts';
+import { inSandbox, recoveryLab, request, type RecoveryLab } from './recovery-lab.ts';
 
 const timeout = 300_000;
 const targetCount = Number(process.env['VARVE_TEST_TARGETS'] ?? 2);
@@ -39,20 +39,6 @@ async function recover(
     records: records(lab),
     takeSafetySnapshot: async () => ({ snapshotId: (await lab.fixture.snapshot(lab.app, 'pre-restore')).snapshot.id }),
   });
-}
-
-async function inSandbox(recovered: RecoveredDatabase, sql: string): Promise<string> {
-  const { connection } = recovered.sandbox ?? {};
-  if (!connection?.socketFolder || connection.port === null) throw new Error('no sandbox');
-  await using session = await connectPostgres({
-    host: 'localhost',
-    port: connection.port,
-    socketPath: connection.socketFolder,
-    user: connection.user,
-    database: 'postgres',
-    tls: 'disable',
-  });
-  return ((await session.query(sql)).at(-1)?.rows ?? []).map((row) => row.join('|')).join('\n');
 }
 
 const idsIn = async (recovered: RecoveredDatabase): Promise<number[]> =>
